@@ -1,0 +1,102 @@
+//! Errors with an address: what was asked, what was found, what to do, and where.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// What went wrong, for code that wants to tell errors apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Shapes or axes that do not fit the operation.
+    Shape,
+    /// Element types that do not fit the operation.
+    DType,
+    /// An index outside its axis, found when the program ran.
+    Index,
+    /// A value used where it does not exist: another tape, outside its scan body.
+    Scope,
+    /// A derivative that was asked for and cannot be given.
+    Gradient,
+    /// A value that is not what the call needs (an empty list, a count of zero, ...).
+    Value,
+}
+
+/// The error of every fallible call of wengert.
+///
+/// A mistake in a recorded formula does not panic: the operation's result is invalid and carries
+/// this error, operations on it pass it on, and whoever asks for a value receives it. It names the
+/// operation, what was found, what was expected, a remedy, and the line of the caller's source.
+#[derive(Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(Arc<Report>);
+
+#[derive(Debug)]
+struct Report {
+    kind: ErrorKind,
+    op: String,
+    found: String,
+    remedy: String,
+    at: Option<&'static Location<'static>>,
+}
+
+/// The result of wengert's fallible calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of operation `op`: `found` says what was found and expected, `remedy` what to do
+    /// (may be empty). The address is the caller's.
+    #[track_caller]
+    pub fn new(
+        kind: ErrorKind,
+        op: impl Into<String>,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Error::at(kind, op, found, remedy, Some(Location::caller()))
+    }
+
+    pub(crate) fn at(
+        kind: ErrorKind,
+        op: impl Into<String>,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+        at: Option<&'static Location<'static>>,
+    ) -> Self {
+        Error(Arc::new(Report { kind, op: op.into(), found: found.into(), remedy: remedy.into(), at }))
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The operation that failed first.
+    pub fn op(&self) -> &str {
+        &self.0.op
+    }
+
+    /// The line of source that recorded the failed operation.
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.0.at
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.op, self.found)?;
+        if !self.remedy.is_empty() {
+            write!(f, "; {}", self.remedy)?;
+        }
+        match self.at {
+            Some(at) => write!(f, " (at {}:{}:{})", at.file(), at.line(), at.column()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({})", self.0)
+    }
+}

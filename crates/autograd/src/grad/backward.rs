@@ -1,0 +1,84 @@
+//! `backward`: the gradients of a loss with respect to every parameter and variable it depends on.
+
+use super::vjp;
+use crate::error::Result;
+use crate::node::NodeId;
+use crate::param::{Param, ParamId};
+use crate::tensor::Tensor;
+use crate::var::Var;
+use std::collections::HashMap;
+
+/// The value of a loss and its gradients, computed by one program.
+///
+/// It owns its tensors and outlives the tape.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    loss: Tensor,
+    params: HashMap<ParamId, Tensor>,
+    variables: HashMap<NodeId, Tensor>,
+}
+
+impl Gradients {
+    /// The gradient of a parameter; `None` if the loss does not depend on it.
+    pub fn get(&self, param: &Param) -> Option<&Tensor> {
+        self.params.get(&param.id())
+    }
+
+    /// The gradient of a variable made by [`Tape::var`](crate::Tape::var); `None` if the loss does not depend on it.
+    pub fn wrt(&self, var: Var<'_>) -> Option<&Tensor> {
+        self.variables.get(&var.id)
+    }
+
+    /// The value of the loss.
+    pub fn loss(&self) -> &Tensor {
+        &self.loss
+    }
+
+    /// Replaces the gradient of a parameter: clipping, accumulation.
+    pub fn insert(&mut self, param: &Param, gradient: Tensor) {
+        self.params.insert(param.id(), gradient);
+    }
+
+    /// The number of parameters that have a gradient.
+    pub fn len(&self) -> usize {
+        self.params.len()
+    }
+
+    /// Whether no parameter has a gradient.
+    pub fn is_empty(&self) -> bool {
+        self.params.is_empty()
+    }
+}
+
+impl<'t> Var<'t> {
+    /// Computes this scalar and its gradients with respect to every parameter used on the tape and
+    /// every variable made by [`Tape::var`](crate::Tape::var), in one program.
+    ///
+    /// # Errors
+    /// If the value is not a float scalar, the tape is for inference or holds an error, or the program fails (an index out of range).
+    #[track_caller]
+    pub fn backward(self) -> Result<Gradients> {
+        let tape = self.tape();
+        let seed = match self.check_scalar() {
+            Ok(seed) => seed,
+            Err(broken) => {
+                tape.owned(broken)?;
+                unreachable!("an invalid value carries an error");
+            }
+        };
+        let params = tape.used_params();
+        let variables = tape.inner.borrow().variables.clone();
+        let leaves = params.iter().map(|(_, node)| *node).chain(variables.iter().copied());
+        let wrt: Vec<Var<'t>> = leaves.map(|id| Var { tape, id }).collect();
+        let found = vjp(&[(self, seed)], &wrt);
+        let mut asked = vec![self];
+        asked.extend(found.iter().flatten());
+        let mut values = tape.eval_all(&asked)?.into_iter();
+        let loss = values.next().expect("the loss is the first value asked");
+        let mut next = |gradient: &Option<Var<'t>>| gradient.and_then(|_| values.next());
+        let (of_params, of_variables) = found.split_at(params.len());
+        let params = params.iter().zip(of_params).filter_map(|((id, _), g)| Some((*id, next(g)?))).collect();
+        let variables = variables.iter().zip(of_variables).filter_map(|(id, g)| Some((*id, next(g)?))).collect();
+        Ok(Gradients { loss, params, variables })
+    }
+}

@@ -1,0 +1,87 @@
+//! Operations: the elementwise table, one file a structural operation, and compositions.
+
+mod compose;
+mod elementwise;
+mod index;
+mod join;
+mod matmul;
+mod reduce;
+mod table;
+mod views;
+
+pub(crate) use elementwise::{Kernels, MapOp};
+pub(crate) use index::{Gather, ScatterAdd};
+pub(crate) use join::{Concat, Slice};
+pub(crate) use matmul::Matmul;
+pub use reduce::Axes;
+pub(crate) use reduce::Reduce;
+
+pub(crate) use views::{Expand, Permute, Reshape};
+
+use crate::grad::Local;
+use crate::node::Op;
+use crate::program::Lower;
+use crate::var::Var;
+
+/// A cotangent that a derivative rule gives to one of its inputs.
+pub(crate) enum Contribution<'t> {
+    /// For every element; summed over broadcast axes by the backward walk.
+    Whole(Var<'t>),
+    /// For `[start, start + extent)` of one axis; the rest of the input receives nothing.
+    Part { axis: usize, start: usize, value: Var<'t> },
+}
+
+/// What an operation knows about itself.
+pub(crate) trait Rule {
+    /// The name in errors and listings.
+    fn name(&self) -> &'static str;
+
+    /// Records the cotangents of the inputs, given the output's: for each input that
+    /// [wants](Local::wants) one, calls `give` any number of times.
+    fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>));
+
+    /// Emits the instructions that compute the node, or registers it as a view.
+    fn lower(&self, lower: &mut Lower<'_>, node: usize);
+}
+
+impl Op {
+    /// The operation's rule; leaves, loop ports and scans are handled by the walks themselves.
+    pub(crate) fn rule(&self) -> Option<&dyn Rule> {
+        Some(match self {
+            Op::Map(op) => op,
+            Op::Matmul(op) => op,
+            Op::Reduce(op) => op,
+            Op::Reshape(op) => op,
+            Op::Permute(op) => op,
+            Op::Expand(op) => op,
+            Op::Slice(op) => op,
+            Op::Concat(op) => op,
+            Op::Gather(op) => op,
+            Op::ScatterAdd(op) => op,
+            Op::Cast => &views::CAST,
+            Op::StopGradient => &views::STOP_GRADIENT,
+            _ => return None,
+        })
+    }
+
+    /// The name in errors and listings.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Op::Leaf(_) => "leaf",
+            Op::Scalar(_) => "number",
+            Op::Literal(_) => "literal",
+            Op::Placeholder { .. } => "port",
+            Op::Scan(_) => "scan",
+            Op::Final(_) => "final",
+            Op::Tap(_) => "tap",
+            Op::Error(_) => "error",
+            other => other.rule().map_or("?", |rule| rule.name()),
+        }
+    }
+}
+
+/// An axis counted from the front, or from the back if negative: `-1` is the last.
+pub(crate) fn resolve_axis(axis: isize, rank: usize) -> Option<usize> {
+    let axis = if axis < 0 { axis + rank as isize } else { axis };
+    usize::try_from(axis).ok().filter(|a| *a < rank)
+}

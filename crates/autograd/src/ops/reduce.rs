@@ -1,0 +1,232 @@
+//! Reductions over axes.
+
+use super::{Contribution, Rule, resolve_axis};
+use crate::dtype::DType;
+use crate::grad::Local;
+use crate::node::Op;
+use crate::program::{Instr, Lower, ReduceInstr};
+use crate::shape::Shape;
+use crate::tape::{Fault, Recorded};
+use crate::var::Var;
+use wengert_kernels::{ReduceShape, Reduction};
+
+/// Reduction of `count` adjacent axes from `first` on; the axes are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Reduce {
+    pub kind: Reduction,
+    pub first: usize,
+    pub count: usize,
+}
+
+/// Axes named in a call: one, several, or all of them.
+pub trait Axes {
+    /// The axes, negative ones counted from the back; `None` for all.
+    fn axes(&self) -> Option<Vec<isize>>;
+}
+
+/// All axes.
+impl Axes for () {
+    fn axes(&self) -> Option<Vec<isize>> {
+        None
+    }
+}
+
+impl Axes for isize {
+    fn axes(&self) -> Option<Vec<isize>> {
+        Some(vec![*self])
+    }
+}
+
+impl<const N: usize> Axes for [isize; N] {
+    fn axes(&self) -> Option<Vec<isize>> {
+        Some(self.to_vec())
+    }
+}
+
+impl Axes for &[isize] {
+    fn axes(&self) -> Option<Vec<isize>> {
+        Some(self.to_vec())
+    }
+}
+
+impl<'t> Var<'t> {
+    /// The sum of all elements, a scalar.
+    #[track_caller]
+    pub fn sum(self) -> Var<'t> {
+        self.sum_axes(())
+    }
+
+    /// The mean of all elements, a scalar.
+    #[track_caller]
+    pub fn mean(self) -> Var<'t> {
+        self.mean_axes(())
+    }
+
+    /// The sum over some axes, which are dropped: `x.sum_axes(-1)`, `x.sum_axes([0, 1])`, `x.sum_axes(())` for all.
+    #[track_caller]
+    pub fn sum_axes(self, axes: impl Axes) -> Var<'t> {
+        self.reduce("sum", Reduction::Sum, axes)
+    }
+
+    /// The mean over some axes, which are dropped.
+    #[track_caller]
+    pub fn mean_axes(self, axes: impl Axes) -> Var<'t> {
+        let total = self.reduce("mean", Reduction::Sum, axes);
+        let (Ok(full), Ok(kept), Ok(dtype)) = (self.shape(), total.shape(), total.dtype()) else { return total };
+        let count = full.numel() as f64 / kept.numel().max(1) as f64;
+        if kept.numel() == 0 {
+            return total;
+        }
+        total / self.tape().literal(count, dtype)
+    }
+
+    /// The maximum over some axes, which are dropped; NaN if any element is. Tied maxima share the derivative evenly.
+    #[track_caller]
+    pub fn max_axes(self, axes: impl Axes) -> Var<'t> {
+        self.reduce("max", Reduction::Max, axes)
+    }
+
+    /// The minimum over some axes, which are dropped; NaN if any element is. Tied minima share the derivative evenly.
+    #[track_caller]
+    pub fn min_axes(self, axes: impl Axes) -> Var<'t> {
+        self.reduce("min", Reduction::Min, axes)
+    }
+
+    /// Reduces groups of adjacent axes, last group first.
+    #[track_caller]
+    fn reduce(self, name: &'static str, kind: Reduction, axes: impl Axes) -> Var<'t> {
+        let Ok(shape) = self.shape() else { return self };
+        let mut marked = vec![false; shape.rank()];
+        for axis in axes.axes().unwrap_or_else(|| (0..shape.rank() as isize).collect()) {
+            match resolve_axis(axis, shape.rank()) {
+                Some(axis) if !marked[axis] => marked[axis] = true,
+                Some(_) => {
+                    let fault = Fault::shape(format!("axis {axis} of {shape} is named twice"), "");
+                    return self.tape().fail(name, fault);
+                }
+                None => {
+                    let fault = Fault::shape(format!("the value {shape} has no axis {axis}"), "");
+                    return self.tape().fail(name, fault);
+                }
+            }
+        }
+        let mut result = self;
+        let mut end = shape.rank();
+        while end > 0 {
+            if !marked[end - 1] {
+                end -= 1;
+                continue;
+            }
+            let first = (0..end).rev().take_while(|axis| marked[*axis]).last().unwrap_or(end - 1);
+            result = result.reduce_group(name, Reduce { kind, first, count: end - first });
+            end = first;
+        }
+        result
+    }
+
+    #[track_caller]
+    fn reduce_group(self, name: &'static str, op: Reduce) -> Var<'t> {
+        self.tape().op(name, &[self], |nodes| {
+            let x = nodes[0];
+            if x.dtype == DType::Bool {
+                return Err(Fault::dtype(
+                    "the operand is bool, expected a number",
+                    "convert it: .cast(DType::I64) counts, .cast(DType::F32) averages",
+                ));
+            }
+            let extents: usize = x.shape[op.first..op.first + op.count].iter().product();
+            if extents == 0 && matches!(op.kind, Reduction::Max | Reduction::Min) {
+                return Err(Fault::shape(format!("the value {} has no elements to choose from", x.shape), ""));
+            }
+            let shape = (0..x.shape.rank())
+                .filter(|axis| !(op.first..op.first + op.count).contains(axis))
+                .map(|axis| x.shape[axis])
+                .collect();
+            Ok(Some(Recorded { op: Op::Reduce(op), shape, dtype: x.dtype }))
+        })
+    }
+}
+
+impl Reduce {
+    /// A reduced value with its axes back, as extent 1.
+    fn unreduced<'t>(&self, value: Var<'t>, full: &Shape) -> Var<'t> {
+        let axes = self.first..self.first + self.count;
+        let shape: Shape =
+            full.iter().enumerate().map(|(axis, extent)| if axes.contains(&axis) { 1 } else { *extent }).collect();
+        value.reshape(shape)
+    }
+}
+
+impl Rule for Reduce {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Reduction::Sum => "sum",
+            Reduction::Prod => "prod",
+            Reduction::Max => "max",
+            Reduction::Min => "min",
+        }
+    }
+
+    fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>)) {
+        if !at.wants(0) {
+            return;
+        }
+        let full = at.shape(0);
+        let ct = self.unreduced(ct, &full);
+        let value = match self.kind {
+            Reduction::Sum => ct.expand(full),
+            // Nothing records a product reduction yet.
+            Reduction::Prod => unreachable!("product reductions are not recorded"),
+            Reduction::Max | Reduction::Min => {
+                let dtype = at.dtype(0);
+                let hits = at.input(0).eq(self.unreduced(at.output(), &full)).cast(dtype);
+                let ties = self.unreduced(hits.reduce_group("sum", Reduce { kind: Reduction::Sum, ..*self }), &full);
+                ct * (hits / ties)
+            }
+        };
+        give(0, Contribution::Whole(value));
+    }
+
+    fn lower(&self, lower: &mut Lower<'_>, node: usize) {
+        let input = lower.inputs(node)[0];
+        let shape = lower.shape(input);
+        let axes = self.first..self.first + self.count;
+        let view = |strides: &[usize]| {
+            let outer = merged(&shape[..axes.start], &strides[..axes.start])?;
+            let reduced = merged(&shape[axes.clone()], &strides[axes.clone()])?;
+            let inner = merged(&shape[axes.end..], &strides[axes.end..])?;
+            (inner.0 == 1 || inner.1 == 1).then_some(ReduceShape { outer, reduced, inner: inner.0 })
+        };
+        let mut place = lower.place(input);
+        let found = view(&place.strides).unwrap_or_else(|| {
+            place = lower.contiguous(input);
+            view(&place.strides).expect("a contiguous value has mergeable axes")
+        });
+        let out = lower.alloc(node);
+        lower.emit(Instr::Reduce(ReduceInstr {
+            dtype: lower.dtype(node),
+            kind: self.kind,
+            shape: found,
+            src: (place.buf, place.offset),
+            dst: (out.buf, out.offset),
+        }));
+    }
+}
+
+/// Several axes as one: its extent and stride, if their elements are evenly spaced.
+fn merged(shape: &[usize], strides: &[usize]) -> Option<(usize, usize)> {
+    let n: usize = shape.iter().product();
+    if n <= 1 {
+        return Some((n, 1));
+    }
+    let mut axes = shape.iter().zip(strides).rev().filter(|(extent, _)| **extent != 1);
+    let (extent, stride) = axes.next()?;
+    let mut span = extent * stride;
+    for (extent, next) in axes {
+        if *next != span {
+            return None;
+        }
+        span *= extent;
+    }
+    Some((n, *stride))
+}

@@ -1,0 +1,281 @@
+//! Operations that move no numbers: reshape, permute, expand; and conversion of the element type.
+
+use super::{Contribution, Rule, resolve_axis};
+use crate::dtype::DType;
+use crate::grad::Local;
+use crate::node::Op;
+use crate::program::{Instr, Lower, Place};
+use crate::shape::Shape;
+use crate::tape::{Fault, Recorded};
+use crate::var::Var;
+use smallvec::SmallVec;
+
+/// The same elements, in row-major order, under the node's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Reshape;
+
+/// Axes in another order: output axis `i` is input axis `order[i]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Permute {
+    pub order: SmallVec<[u8; 8]>,
+}
+
+/// Broadcast to the node's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Expand;
+
+/// Conversion to the node's element type.
+pub(crate) struct CastRule;
+pub(crate) static CAST: CastRule = CastRule;
+
+/// Identity without derivative.
+pub(crate) struct StopGradientRule;
+pub(crate) static STOP_GRADIENT: StopGradientRule = StopGradientRule;
+
+impl<'t> Var<'t> {
+    /// The same elements, in row-major order, under another shape.
+    #[track_caller]
+    pub fn reshape(self, shape: impl Into<Shape>) -> Var<'t> {
+        let shape = shape.into();
+        self.tape().op("reshape", &[self], |nodes| {
+            let x = nodes[0];
+            if x.shape == shape {
+                return Ok(None);
+            }
+            if x.shape.numel() != shape.numel() {
+                return Err(Fault::shape(
+                    format!(
+                        "the value {} has {} elements, the shape {shape} holds {}",
+                        x.shape,
+                        x.shape.numel(),
+                        shape.numel()
+                    ),
+                    "",
+                ));
+            }
+            Ok(Some(Recorded { op: Op::Reshape(Reshape), shape, dtype: x.dtype }))
+        })
+    }
+
+    /// Broadcasts to `shape`: axes of extent 1 are repeated, missing leading axes are added.
+    #[track_caller]
+    pub fn expand(self, shape: impl Into<Shape>) -> Var<'t> {
+        let shape = shape.into();
+        self.tape().op("expand", &[self], |nodes| {
+            let x = nodes[0];
+            if x.shape == shape {
+                return Ok(None);
+            }
+            if x.shape.broadcast(&shape).as_ref() != Some(&shape) {
+                return Err(Fault::shape(format!("the value {} does not broadcast to {shape}", x.shape), ""));
+            }
+            Ok(Some(Recorded { op: Op::Expand(Expand), shape, dtype: x.dtype }))
+        })
+    }
+
+    /// The axes in another order: axis `i` of the result is axis `order[i]` of this value.
+    #[track_caller]
+    pub fn permute(self, order: &[usize]) -> Var<'t> {
+        self.tape().op("permute", &[self], |nodes| {
+            let x = nodes[0];
+            let mut sorted = order.to_vec();
+            sorted.sort_unstable();
+            if sorted.iter().copied().ne(0..x.shape.rank()) {
+                return Err(Fault::shape(
+                    format!("{order:?} is not a permutation of the axes of {}", x.shape),
+                    format!("name each of 0..{} once", x.shape.rank()),
+                ));
+            }
+            if order.iter().copied().eq(0..order.len()) {
+                return Ok(None);
+            }
+            let shape = order.iter().map(|axis| x.shape[*axis]).collect();
+            let order = order.iter().map(|axis| *axis as u8).collect();
+            Ok(Some(Recorded { op: Op::Permute(Permute { order }), shape, dtype: x.dtype }))
+        })
+    }
+
+    /// Two axes exchanged; negative axes count from the back.
+    #[track_caller]
+    pub fn transpose(self, a: isize, b: isize) -> Var<'t> {
+        let Ok(shape) = self.shape() else { return self };
+        let (Some(first), Some(second)) = (resolve_axis(a, shape.rank()), resolve_axis(b, shape.rank())) else {
+            let fault = Fault::shape(format!("the value {shape} does not have the axes {a} and {b}"), "");
+            return self.tape().fail("transpose", fault);
+        };
+        let mut order: SmallVec<[usize; 8]> = (0..shape.rank()).collect();
+        order.swap(first, second);
+        self.permute(&order)
+    }
+
+    /// The transposed matrix; for more axes, the last two are exchanged.
+    #[track_caller]
+    pub fn t(self) -> Var<'t> {
+        self.transpose(-2, -1)
+    }
+
+    /// A new axis of extent 1 at position `axis`; negative positions count from the back, `-1` is behind the last axis.
+    #[track_caller]
+    pub fn unsqueeze(self, axis: isize) -> Var<'t> {
+        let Ok(shape) = self.shape() else { return self };
+        let Some(axis) = resolve_axis(axis, shape.rank() + 1) else {
+            let fault = Fault::shape(format!("no position {axis} for a new axis in {shape}"), "");
+            return self.tape().fail("unsqueeze", fault);
+        };
+        let mut dims = shape.to_vec();
+        dims.insert(axis, 1);
+        self.reshape(dims)
+    }
+
+    /// Drops an axis of extent 1; negative axes count from the back.
+    #[track_caller]
+    pub fn squeeze(self, axis: isize) -> Var<'t> {
+        let Ok(shape) = self.shape() else { return self };
+        let Some(at) = resolve_axis(axis, shape.rank()).filter(|axis| shape[*axis] == 1) else {
+            let fault = Fault::shape(format!("axis {axis} of {shape} is not an axis of extent 1"), "");
+            return self.tape().fail("squeeze", fault);
+        };
+        let mut dims = shape.to_vec();
+        dims.remove(at);
+        self.reshape(dims)
+    }
+
+    /// The value converted to another element type: numbers as Rust's `as` does it, Bool to 0 and 1, non-zero to `true`.
+    #[track_caller]
+    pub fn cast(self, dtype: DType) -> Var<'t> {
+        self.tape().op("cast", &[self], |nodes| {
+            let x = nodes[0];
+            if x.dtype == dtype {
+                return Ok(None);
+            }
+            Ok(Some(Recorded { op: Op::Cast, shape: x.shape.clone(), dtype }))
+        })
+    }
+}
+
+impl Rule for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+    fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>)) {
+        if at.wants(0) {
+            give(0, Contribution::Whole(ct.reshape(at.shape(0))));
+        }
+    }
+    fn lower(&self, lower: &mut Lower<'_>, node: usize) {
+        let input = lower.inputs(node)[0];
+        let place = lower.place(input);
+        let (from, to) = (lower.shape(input), lower.shape(node));
+        let (place, strides) = match restride(&from, &place.strides, &to) {
+            Some(strides) => (place, strides),
+            None => (lower.contiguous(input), to.contiguous_strides()),
+        };
+        lower.alias(node, Place { strides, ..place });
+    }
+}
+
+/// The strides of a reshaped view, if the axes that are merged or split lie evenly.
+fn restride(from: &Shape, strides: &[usize], to: &Shape) -> Option<crate::shape::Strides> {
+    if from.is_contiguous(strides) {
+        return Some(to.contiguous_strides());
+    }
+    // Axes of extent 1 carry no layout. What is left is matched group by group from the front: the smallest
+    // runs of axes on both sides with equal element counts.
+    let old: SmallVec<[(usize, usize); 4]> =
+        from.iter().copied().zip(strides.iter().copied()).filter(|(extent, _)| *extent != 1).collect();
+    let mut out: crate::shape::Strides = SmallVec::from_elem(0, to.rank());
+    let (mut i, mut j) = (0, 0);
+    while i < old.len() {
+        let (i_start, j_start) = (i, j);
+        let (mut a, mut b) = (old[i].0, to[j]);
+        (i, j) = (i + 1, j + 1);
+        while a != b {
+            if a < b {
+                a *= old[i].0;
+                i += 1;
+            } else {
+                b *= to[j];
+                j += 1;
+            }
+        }
+        if !old[i_start..i].windows(2).all(|pair| pair[0].1 == pair[1].0 * pair[1].1) {
+            return None;
+        }
+        let mut step = old[i - 1].1;
+        for axis in (j_start..j).rev() {
+            out[axis] = step;
+            step *= to[axis];
+        }
+    }
+    Some(out)
+}
+
+impl Rule for Permute {
+    fn name(&self) -> &'static str {
+        "permute"
+    }
+    fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>)) {
+        if at.wants(0) {
+            let mut inverse: SmallVec<[usize; 8]> = SmallVec::from_elem(0, self.order.len());
+            for (to, from) in self.order.iter().enumerate() {
+                inverse[*from as usize] = to;
+            }
+            give(0, Contribution::Whole(ct.permute(&inverse)));
+        }
+    }
+    fn lower(&self, lower: &mut Lower<'_>, node: usize) {
+        let place = lower.place(lower.inputs(node)[0]);
+        let strides = self.order.iter().map(|axis| place.strides[*axis as usize]).collect();
+        lower.alias(node, Place { strides, ..place });
+    }
+}
+
+impl Rule for Expand {
+    fn name(&self) -> &'static str {
+        "expand"
+    }
+    fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>)) {
+        if at.wants(0) {
+            // The backward walk sums over the axes that were broadcast.
+            give(0, Contribution::Whole(ct));
+        }
+    }
+    fn lower(&self, lower: &mut Lower<'_>, node: usize) {
+        let input = lower.inputs(node)[0];
+        let place = lower.place(input);
+        let strides = lower.shape(input).broadcast_strides(&place.strides, &lower.shape(node));
+        lower.alias(node, Place { strides, ..place });
+    }
+}
+
+impl Rule for CastRule {
+    fn name(&self) -> &'static str {
+        "cast"
+    }
+    fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>)) {
+        if at.wants(0) {
+            give(0, Contribution::Whole(ct.cast(at.dtype(0))));
+        }
+    }
+    fn lower(&self, lower: &mut Lower<'_>, node: usize) {
+        let input = lower.inputs(node)[0];
+        let place = lower.contiguous(input);
+        let out = lower.alloc(node);
+        lower.emit(Instr::Cast {
+            from: (lower.dtype(input), place.buf, place.offset),
+            to: (lower.dtype(node), out.buf, out.offset),
+            len: lower.shape(node).numel(),
+        });
+    }
+}
+
+impl Rule for StopGradientRule {
+    fn name(&self) -> &'static str {
+        "detach"
+    }
+    fn vjp<'t>(&self, _: &Local<'_, 't>, _: Var<'t>, _: &mut dyn FnMut(usize, Contribution<'t>)) {}
+    fn lower(&self, lower: &mut Lower<'_>, node: usize) {
+        let place = lower.place(lower.inputs(node)[0]);
+        lower.alias(node, place);
+    }
+}

@@ -1,0 +1,215 @@
+//! Trainable parameters: identity, value, and named trees of them.
+
+use crate::tensor::Tensor;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The identity of a parameter, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParamId(u64);
+
+/// A trainable tensor with an identity.
+///
+/// Cloning shares the identity *and* the value (tied weights); [`fork`](Param::fork) makes an independent copy.
+/// A tape takes a snapshot of the value at first use, so a later [`set`](Param::set) is
+/// never seen by an older recording.
+#[derive(Clone)]
+pub struct Param {
+    id: ParamId,
+    value: Arc<RwLock<Tensor>>,
+}
+
+impl Param {
+    /// A new parameter.
+    pub fn new(value: Tensor) -> Param {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = ParamId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Param { id, value: Arc::new(RwLock::new(value.contiguous())) }
+    }
+
+    /// The parameter's identity.
+    pub fn id(&self) -> ParamId {
+        self.id
+    }
+
+    /// The current value (shares the buffer).
+    pub fn value(&self) -> Tensor {
+        // A poisoned lock still holds a whole tensor: `set` replaces it in one assignment.
+        self.value.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the value.
+    ///
+    /// # Errors
+    /// If shape or element type differ from the present value's.
+    #[track_caller]
+    pub fn set(&self, value: Tensor) -> crate::Result<()> {
+        let mut slot = self.value.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.shape() != value.shape() || slot.dtype() != value.dtype() {
+            return Err(crate::Error::new(
+                crate::ErrorKind::Shape,
+                "Param::set",
+                format!(
+                    "the parameter is {} {}, the new value {} {}",
+                    slot.dtype(),
+                    slot.shape(),
+                    value.dtype(),
+                    value.shape()
+                ),
+                "",
+            ));
+        }
+        *slot = value.contiguous();
+        Ok(())
+    }
+
+    /// A parameter of its own with the same value.
+    pub fn fork(&self) -> Param {
+        Param::new(self.value())
+    }
+}
+
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Param#{} {:?}", self.id.0, self.value())
+    }
+}
+
+/// The dotted path of a parameter or a leaf in a tree: `layers.0.w`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path(String);
+
+impl Path {
+    /// The empty path, of the tree itself.
+    pub fn root() -> Path {
+        Path::default()
+    }
+
+    /// Calls `f` with `name` appended to the path.
+    pub fn within<R>(&mut self, name: impl fmt::Display, f: impl FnOnce(&mut Path) -> R) -> R {
+        use std::fmt::Write;
+        let len = self.0.len();
+        if len > 0 {
+            self.0.push('.');
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "{name}");
+        let result = f(self);
+        self.0.truncate(len);
+        result
+    }
+
+    /// The path as text; empty for the root.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "." } else { &self.0 })
+    }
+}
+
+/// A value that holds named parameters: a module, a vector of modules, a parameter.
+///
+/// `#[derive(Module)]` of the nn crate writes it for structs. Plain values (numbers, strings, flags) hold none.
+pub trait ParamTree {
+    /// Calls `visit` for every parameter below this value, in a fixed order. A shared parameter is
+    /// visited at each of its places; [`params`](ParamTree::params) names it once.
+    fn visit_params(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, &Param));
+
+    /// The parameters with their names, each identity once, under the first of its names.
+    fn params(&self) -> Vec<(String, Param)> {
+        let mut seen = std::collections::HashSet::new();
+        let mut all = Vec::new();
+        self.visit_params(&mut Path::root(), &mut |path, param| {
+            if seen.insert(param.id()) {
+                all.push((path.as_str().to_string(), param.clone()));
+            }
+        });
+        all
+    }
+
+    /// The number of trainable elements; shared ones count once.
+    fn num_params(&self) -> usize {
+        self.params().iter().map(|(_, p)| p.value().numel()).sum()
+    }
+}
+
+impl ParamTree for Param {
+    fn visit_params(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, &Param)) {
+        visit(path, self);
+    }
+}
+
+impl<T: ParamTree + ?Sized> ParamTree for &T {
+    fn visit_params(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, &Param)) {
+        (**self).visit_params(path, visit);
+    }
+}
+
+impl<T: ParamTree + ?Sized> ParamTree for Box<T> {
+    fn visit_params(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, &Param)) {
+        (**self).visit_params(path, visit);
+    }
+}
+
+impl<T: ParamTree> ParamTree for Option<T> {
+    fn visit_params(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, &Param)) {
+        if let Some(inner) = self {
+            inner.visit_params(path, visit);
+        }
+    }
+}
+
+impl<T: ParamTree> ParamTree for [T] {
+    fn visit_params(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, &Param)) {
+        for (i, item) in self.iter().enumerate() {
+            path.within(i, |path| item.visit_params(path, visit));
+        }
+    }
+}
+
+impl<T: ParamTree> ParamTree for Vec<T> {
+    fn visit_params(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, &Param)) {
+        self.as_slice().visit_params(path, visit);
+    }
+}
+
+impl<T: ParamTree, const N: usize> ParamTree for [T; N] {
+    fn visit_params(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, &Param)) {
+        self.as_slice().visit_params(path, visit);
+    }
+}
+
+macro_rules! tuple {
+    ($($name:ident $index:tt),*) => {
+        impl<$($name: ParamTree),*> ParamTree for ($($name,)*) {
+            fn visit_params(&self, _path: &mut Path, _visit: &mut dyn FnMut(&Path, &Param)) {
+                $(_path.within($index, |path| self.$index.visit_params(path, _visit));)*
+            }
+        }
+    };
+}
+tuple!();
+tuple!(A 0);
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+
+macro_rules! plain {
+    ($($type:ty),*) => {$(
+        impl ParamTree for $type {
+            fn visit_params(&self, _: &mut Path, _: &mut dyn FnMut(&Path, &Param)) {}
+        }
+    )*};
+}
+plain!(bool, char, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, String, &'static str);
+
+impl<T> ParamTree for std::marker::PhantomData<T> {
+    fn visit_params(&self, _: &mut Path, _: &mut dyn FnMut(&Path, &Param)) {}
+}

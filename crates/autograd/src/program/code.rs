@@ -1,0 +1,260 @@
+//! Instructions, buffers and blocks: the form in which a program runs.
+
+use super::lower::{Lower, Place};
+use crate::dtype::DType;
+use crate::shape::{Shape, Strides};
+use smallvec::SmallVec;
+use std::panic::Location;
+use std::sync::Arc;
+use wengert_kernels::{ReduceShape, Reduction, TileProgram};
+
+/// The number of a buffer in its block.
+pub(crate) type Buf = usize;
+
+/// Straight-line code over buffers: a program, or the body of a loop.
+pub(crate) struct Block {
+    pub buffers: Vec<Home>,
+    pub code: Vec<Instr>,
+    /// Bytes of arena that the block's temporary buffers share.
+    pub arena_bytes: usize,
+    /// Element type and number of elements of each output buffer.
+    pub outputs: Vec<(DType, usize)>,
+    /// Where each port of a body (inputs, then outputs) is: a buffer number.
+    pub ports: Vec<Buf>,
+    /// The numbers of the structure and of the run that the code reads.
+    pub numbers: Vec<(Number, DType)>,
+}
+
+/// Where a buffer lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In the block's part of the arena, at a byte offset.
+    Arena(usize),
+    /// A leaf of the tape.
+    Leaf(u32),
+    /// An output of the program.
+    Output(usize),
+    /// A port of the body, placed by the loop at each step.
+    Port,
+    /// A number.
+    Number(usize),
+}
+
+/// A number that the code reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Number {
+    /// Part of the structure.
+    Literal(f64),
+    /// Leaf `ordinal` of the tape.
+    Bound(u32),
+}
+
+/// Where an asked value is found in an output buffer or leaf.
+pub(crate) struct OutputView {
+    pub source: Home,
+    pub shape: Shape,
+    pub strides: Strides,
+    pub offset: usize,
+}
+
+/// One instruction.
+pub(crate) enum Instr {
+    Tile(TileInstr),
+    Gemm(Gemm),
+    Reduce(ReduceInstr),
+    /// `dst[i] = src[i]` over `dims`; buffer, element offset and strides of both.
+    Copy { dtype: DType, dims: Vec<usize>, src: (Buf, usize, Vec<usize>), dst: (Buf, usize, Vec<usize>) },
+    /// Conversion of `len` adjacent elements.
+    Cast { from: (DType, Buf, usize), to: (DType, Buf, usize), len: usize },
+    Gather(IndexInstr),
+    ScatterAdd(IndexInstr),
+    Loop(LoopInstr),
+}
+
+/// A tile program for one lane type.
+pub(crate) enum AnyTile {
+    F32(TileProgram<f32>),
+    F64(TileProgram<f64>),
+    I64(TileProgram<i64>),
+}
+
+/// A fused elementwise group.
+pub(crate) struct TileInstr {
+    pub program: AnyTile,
+    pub inputs: Vec<TileInput>,
+    /// Output buffers: element type, buffer, first element and number of elements that are written.
+    pub outputs: Vec<(DType, Buf, usize, usize)>,
+}
+
+pub(crate) struct TileInput {
+    pub dtype: DType,
+    pub buf: Buf,
+    pub offset: usize,
+    /// Elements from the first to the last that is read.
+    pub extent: usize,
+    /// One an axis of the group's index space.
+    pub strides: Vec<usize>,
+}
+
+/// `c = a·b` for every index of `batch`; operands as buffer, element offset, (row, column) strides.
+pub(crate) struct Gemm {
+    pub dtype: DType,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: (Buf, usize, (usize, usize)),
+    pub b: (Buf, usize, (usize, usize)),
+    /// Buffer, offset, row stride; columns are adjacent.
+    pub c: (Buf, usize, usize),
+    pub batch: Vec<usize>,
+    /// Element strides of a, b and c along the batch axes.
+    pub steps: [Vec<usize>; 3],
+}
+
+pub(crate) struct ReduceInstr {
+    pub dtype: DType,
+    pub kind: Reduction,
+    pub shape: ReduceShape,
+    pub src: (Buf, usize),
+    pub dst: (Buf, usize),
+}
+
+/// Gather or scatter-add along one axis; all operands are contiguous.
+pub(crate) struct IndexInstr {
+    pub dtype: DType,
+    /// Extents of the indexed value.
+    pub table_shape: Shape,
+    pub axis: usize,
+    /// Extents of the index and of the values gathered or added.
+    pub index_shape: Shape,
+    pub table: (Buf, usize),
+    pub index: (Buf, usize),
+    pub values: (Buf, usize),
+    pub at: &'static Location<'static>,
+}
+
+impl IndexInstr {
+    /// `values_node` has the shape of the index, `table_node` that of the indexed value.
+    pub(crate) fn new(
+        lower: &Lower<'_>,
+        values_node: usize,
+        axis: usize,
+        table: Place,
+        index: Place,
+        values: Place,
+        table_node: usize,
+    ) -> IndexInstr {
+        IndexInstr {
+            dtype: lower.dtype(values_node),
+            table_shape: lower.shape(table_node),
+            axis,
+            index_shape: lower.shape(values_node),
+            table: (table.buf, table.offset),
+            index: (index.buf, index.offset),
+            values: (values.buf, values.offset),
+            at: lower.location(values_node),
+        }
+    }
+}
+
+/// A loop: `steps` runs of a block, whose ports move through the buffers of the block around it.
+pub(crate) struct LoopInstr {
+    pub block: Arc<Block>,
+    pub steps: usize,
+    /// The arena of the body, a buffer of the block around.
+    pub arena: Buf,
+    pub ports: Vec<Moving>,
+}
+
+/// The place of a port at step `s`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moving {
+    pub buf: Buf,
+    /// Byte offset at the first step.
+    pub start: usize,
+    pub path: Path,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Path {
+    /// The same place at every step.
+    Still,
+    /// So many bytes further at every step.
+    Forward(usize),
+    /// So many bytes back at every step.
+    Backward(usize),
+    /// `start` at even steps and so many bytes further at odd ones, or the other way round.
+    Alternate { row: usize, odd_first: bool },
+}
+
+impl Moving {
+    /// The byte offset at step `s`.
+    #[inline]
+    pub(crate) fn offset(&self, s: usize) -> usize {
+        match self.path {
+            Path::Still => self.start,
+            Path::Forward(row) => self.start + s * row,
+            Path::Backward(row) => self.start - s * row,
+            Path::Alternate { row, odd_first } => self.start + (s % 2 != odd_first as usize) as usize * row,
+        }
+    }
+}
+
+impl Instr {
+    /// Calls `visit` for every buffer of the block that the instruction touches.
+    pub(crate) fn visit_buffers(&self, visit: &mut dyn FnMut(Buf)) {
+        match self {
+            Instr::Tile(tile) => {
+                tile.inputs.iter().for_each(|input| visit(input.buf));
+                tile.outputs.iter().for_each(|output| visit(output.1));
+            }
+            Instr::Gemm(gemm) => [gemm.a.0, gemm.b.0, gemm.c.0].into_iter().for_each(visit),
+            Instr::Reduce(reduce) => [reduce.src.0, reduce.dst.0].into_iter().for_each(visit),
+            Instr::Copy { src, dst, .. } => [src.0, dst.0].into_iter().for_each(visit),
+            Instr::Cast { from, to, .. } => [from.1, to.1].into_iter().for_each(visit),
+            Instr::Gather(op) | Instr::ScatterAdd(op) => {
+                [op.table.0, op.index.0, op.values.0].into_iter().for_each(visit);
+            }
+            Instr::Loop(inside) => {
+                visit(inside.arena);
+                inside.ports.iter().for_each(|port| visit(port.buf));
+            }
+        }
+    }
+}
+
+/// The number of elements from the first to the last of a strided view.
+pub(crate) fn extent(dims: &[usize], strides: &[usize]) -> usize {
+    if dims.contains(&0) {
+        return 0;
+    }
+    1 + dims.iter().zip(strides).map(|(n, s)| (n - 1) * s).sum::<usize>()
+}
+
+/// Merges adjacent axes that every operand steps through evenly; drops axes of extent 1.
+pub(crate) fn merge_axes(dims: &[usize], operands: &mut [&mut Vec<usize>]) -> Vec<usize> {
+    let mut out: SmallVec<[usize; 8]> = SmallVec::new();
+    let mut kept: Vec<SmallVec<[usize; 8]>> = vec![SmallVec::new(); operands.len()];
+    for axis in 0..dims.len() {
+        if dims[axis] == 1 {
+            continue;
+        }
+        let joins = !out.is_empty()
+            && operands.iter().zip(&kept).all(|(s, k)| k.last().copied() == Some(s[axis] * dims[axis]));
+        if joins {
+            *out.last_mut().expect("just checked") *= dims[axis];
+            for (s, k) in operands.iter().zip(&mut kept) {
+                *k.last_mut().expect("one stride an axis") = s[axis];
+            }
+        } else {
+            out.push(dims[axis]);
+            for (s, k) in operands.iter().zip(&mut kept) {
+                k.push(s[axis]);
+            }
+        }
+    }
+    for (s, k) in operands.iter_mut().zip(kept) {
+        **s = k.to_vec();
+    }
+    out.to_vec()
+}

@@ -1,0 +1,130 @@
+//! Loops: where carries, items and taps lie, and how the body's ports move through them.
+
+use super::cache;
+use super::code::{Buf, Instr, LoopInstr, Moving, Path};
+use super::graph::{GraphOp, Loop, LoopOutput};
+use super::lower::{Lower, Place, body};
+use crate::shape::Shape;
+
+/// Where a carry is at each step.
+struct Carry {
+    buf: Buf,
+    /// Bytes of one state.
+    row: usize,
+    /// Elements of one state.
+    len: usize,
+    /// Whether all states are kept, `steps + 1` of them, or the last two.
+    kept: bool,
+}
+
+/// Lowers a loop: initial carries are copied to the first row of a slab of states, the body's ports
+/// move from row to row, and taps are views of slabs.
+pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
+    let graph = lower.graph();
+    let GraphOp::Loop(inside) = &graph.nodes[id].op else { unreachable!("the node is a loop") };
+    let inputs = lower.inputs(id);
+    let Loop { carries, items, steps, reverse, .. } = **inside;
+    let options = lower.options();
+    let written = inside.written();
+    let block = cache::block(inside.body.key(options), || body(&inside.body, inputs.len(), &written, options));
+
+    let (next, taps) = inside.body.outputs.split_at(carries);
+    let port_shape = |port: usize| -> Shape {
+        let node = inside.body.port(port).expect("every port of a live loop has a node");
+        inside.body.nodes[node].shape.clone()
+    };
+    let as_port = |node: usize| (0..carries).find(|k| inside.body.port(*k) == Some(node));
+
+    let mut states: Vec<Carry> = Vec::new();
+    let mut ports: Vec<Moving> = Vec::new();
+    for k in 0..carries {
+        let shape = port_shape(k);
+        let dtype = lower.dtype(inputs[k]);
+        let kept = inside.body.port(k).is_some_and(|port| taps.contains(&port)) || taps.contains(&next[k]);
+        let len = shape.numel();
+        let rows = if kept { steps + 1 } else { 2 };
+        let state = Carry { buf: lower.temporary(dtype, len * rows), row: len * dtype.size(), len, kept };
+        let first = if kept && reverse { steps } else { 0 };
+        let to = Place { buf: state.buf, offset: first * len, strides: shape.contiguous_strides() };
+        let from = lower.place(inputs[k]);
+        lower.copy(inputs[k], from, to);
+        ports.push(state.moving(steps, reverse, false));
+        states.push(state);
+    }
+    for j in 0..items {
+        let source = lower.contiguous(inputs[carries + j]);
+        let dtype = lower.dtype(inputs[carries + j]);
+        let row = port_shape(carries + j).numel() * dtype.size();
+        ports.push(travelling(source.buf, source.offset * dtype.size(), row, steps, reverse));
+    }
+    for input in &inputs[carries + items..] {
+        let source = lower.contiguous(*input);
+        ports.push(Moving { buf: source.buf, start: source.offset * lower.dtype(*input).size(), path: Path::Still });
+    }
+    for state in &states {
+        ports.push(state.moving(steps, reverse, true));
+    }
+
+    // A tap of a carry is a view of its states; any other has a slab of its own.
+    let mut slabs: Vec<Place> = Vec::new();
+    for node in taps {
+        let shape = &inside.body.nodes[*node].shape;
+        let (dtype, len) = (inside.body.nodes[*node].dtype, shape.numel());
+        let strides = shape.with_front(steps).contiguous_strides();
+        let state = |k: usize, skip: bool| (states[k].buf, if skip { len } else { 0 });
+        let (buf, offset) = match (as_port(*node), next.iter().position(|n| n == node)) {
+            (Some(k), _) => state(k, reverse),
+            (_, Some(k)) => state(k, !reverse),
+            _ => {
+                let buf = lower.temporary(dtype, len * steps);
+                ports.push(travelling(buf, 0, len * dtype.size(), steps, reverse));
+                (buf, 0)
+            }
+        };
+        slabs.push(Place { buf, offset, strides });
+    }
+    let arena = lower.buffer(super::code::Home::Arena(0), crate::dtype::DType::Bool, block.arena_bytes);
+    if steps > 0 {
+        lower.emit(Instr::Loop(LoopInstr { block, steps, arena, ports }));
+    }
+    for (node, user) in graph.nodes.iter().enumerate() {
+        if let GraphOp::LoopOutput(index) = user.op
+            && user.inputs[0] == id
+        {
+            let place = match inside.outputs[index] {
+                LoopOutput::Tap(tap) => slabs[tap].clone(),
+                LoopOutput::Final(k) => {
+                    let state = &states[k];
+                    let row = match (state.kept, reverse) {
+                        (true, false) => steps,
+                        (true, true) => 0,
+                        (false, _) => steps % 2,
+                    };
+                    Place { buf: state.buf, offset: row * state.len, strides: user.shape.contiguous_strides() }
+                }
+            };
+            lower.alias(node, place);
+        }
+    }
+}
+
+impl Carry {
+    /// The port that reads the state before a step, or writes the one after it.
+    fn moving(&self, steps: usize, reverse: bool, after: bool) -> Moving {
+        let (start, path) = match (self.kept, reverse) {
+            (true, false) => (after as usize * self.row, Path::Forward(self.row)),
+            (true, true) => ((steps - (after as usize).min(steps)) * self.row, Path::Backward(self.row)),
+            (false, _) => (0, Path::Alternate { row: self.row, odd_first: after }),
+        };
+        Moving { buf: self.buf, start, path }
+    }
+}
+
+/// A port that visits the rows `0..steps` of a buffer in the loop's direction.
+fn travelling(buf: Buf, base: usize, row: usize, steps: usize, reverse: bool) -> Moving {
+    if reverse {
+        Moving { buf, start: base + steps.saturating_sub(1) * row, path: Path::Backward(row) }
+    } else {
+        Moving { buf, start: base, path: Path::Forward(row) }
+    }
+}

@@ -1,0 +1,541 @@
+//! Nodes to instructions.
+
+use super::code::{AnyTile, Block, Buf, Home, Instr, Number, OutputView, TileInput, TileInstr, extent, merge_axes};
+use super::fuse::{Units, map_of, units};
+use super::graph::{Graph, GraphOp};
+use super::layout::layout;
+use super::{PlanOptions, Program, loops};
+use crate::dtype::DType;
+use crate::node::Op;
+use crate::shape::{Shape, Strides};
+use smallvec::SmallVec;
+use std::panic::Location;
+use std::sync::Arc;
+use wengert_kernels::{Kernel, Num, Pod, Source, Store, TileOp, TileProgram};
+
+/// Where a value lies: a strided view of a buffer, in elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub buf: Buf,
+    pub offset: usize,
+    pub strides: Strides,
+}
+
+/// A block being built.
+pub(crate) struct Lower<'g> {
+    graph: &'g Graph,
+    units: Units,
+    options: PlanOptions,
+    places: Vec<Option<Place>>,
+    /// Where a node must be computed: part of a joined value, or a port of the body.
+    assigned: Vec<Option<Assigned>>,
+    copies: Vec<Option<Place>>,
+    homes: Vec<Home>,
+    sizes: Vec<(DType, usize)>,
+    numbers: Vec<(Number, DType)>,
+    code: Vec<Instr>,
+}
+
+#[derive(Clone, Debug)]
+enum Assigned {
+    /// A fixed place.
+    At(Place),
+    /// The part of concat node `whole` that starts at `start` on `axis`.
+    Part { whole: usize, axis: usize, start: usize },
+}
+
+/// The program of a request.
+pub(super) fn program(graph: &Graph, options: PlanOptions) -> Program {
+    let mut lower = Lower::new(graph, options, &[]);
+    lower.run();
+    let mut outputs = Vec::new();
+    let mut homes: Vec<Home> = Vec::new();
+    for node in &graph.outputs {
+        let place = lower.output_place(*node);
+        let shape = graph.nodes[*node].shape.clone();
+        if let Home::Arena(_) = lower.homes[place.buf] {
+            lower.homes[place.buf] = Home::Output(homes.len());
+            homes.push(Home::Output(place.buf));
+        }
+        let source = lower.homes[place.buf];
+        outputs.push(OutputView { source, shape, strides: place.strides, offset: place.offset });
+    }
+    Program { block: Arc::new(lower.finish(Vec::new())), outputs }
+}
+
+/// The block of a loop body: ports are its inputs, then the `written` nodes.
+pub(super) fn body(graph: &Graph, inputs: usize, written: &[usize], options: PlanOptions) -> Block {
+    let mut lower = Lower::new(graph, options, written);
+    lower.run();
+    for (index, node) in written.iter().enumerate() {
+        let port = lower.port(inputs + index, *node);
+        let place = lower.place(*node);
+        if place != port {
+            lower.copy(*node, place, port);
+        }
+    }
+    lower.finish((0..inputs + written.len()).collect())
+}
+
+impl<'g> Lower<'g> {
+    /// `bound` are the outputs of a body, which are computed in their ports where possible.
+    fn new(graph: &'g Graph, options: PlanOptions, bound: &[usize]) -> Lower<'g> {
+        let n = graph.nodes.len();
+        let units = units(graph, options);
+        let mut lower = Lower {
+            graph,
+            units,
+            options,
+            places: vec![None; n],
+            assigned: vec![None; n],
+            copies: vec![None; n],
+            homes: Vec::new(),
+            sizes: Vec::new(),
+            numbers: Vec::new(),
+            code: Vec::new(),
+        };
+        let inputs = graph.nodes.iter().filter(|node| matches!(node.op, GraphOp::Port(_))).count();
+        // Ports are the first buffers, in order.
+        let mut kinds = vec![(DType::F32, 0); inputs + bound.len()];
+        for node in &graph.nodes {
+            if let GraphOp::Port(port) = node.op {
+                kinds[port] = (node.dtype, node.shape.numel());
+            }
+        }
+        for (index, node) in bound.iter().enumerate() {
+            kinds[inputs + index] = (graph.nodes[*node].dtype, graph.nodes[*node].shape.numel());
+        }
+        for (dtype, len) in kinds {
+            lower.buffer(Home::Port, dtype, len);
+        }
+        for (index, node) in bound.iter().enumerate() {
+            if lower.computes(*node) && lower.assigned[*node].is_none() {
+                lower.assigned[*node] = Some(Assigned::At(lower.port(inputs + index, *node)));
+            }
+        }
+        if options.optimise {
+            lower.assign_parts();
+        }
+        lower
+    }
+
+    /// Lets the parts of a concat be computed where they belong.
+    fn assign_parts(&mut self) {
+        for (id, node) in self.graph.nodes.iter().enumerate().rev() {
+            let GraphOp::Op(Op::Concat(concat)) = &node.op else { continue };
+            let mut start = 0;
+            for input in &node.inputs {
+                let part = &self.graph.nodes[*input];
+                let strided = matches!(part.op, GraphOp::Op(Op::Map(_) | Op::Matmul(_)));
+                if strided && self.assigned[*input].is_none() && part.shape.numel() > 0 {
+                    self.assigned[*input] = Some(Assigned::Part { whole: id, axis: concat.axis, start });
+                }
+                start += part.shape[concat.axis];
+            }
+        }
+    }
+
+    /// Whether the node writes its own result (it is not a view, input or number).
+    fn computes(&self, id: usize) -> bool {
+        match &self.graph.nodes[id].op {
+            GraphOp::Op(op) => {
+                !matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Expand(_) | Op::Slice(_) | Op::StopGradient)
+            }
+            _ => false,
+        }
+    }
+
+    fn run(&mut self) {
+        for unit in std::mem::take(&mut self.units.order) {
+            self.unit(&unit);
+        }
+    }
+
+    fn unit(&mut self, unit: &[usize]) {
+        let id = unit[0];
+        let node = &self.graph.nodes[id];
+        match &node.op {
+            GraphOp::Leaf(ordinal) => {
+                let buf = self.buffer(Home::Leaf(*ordinal), node.dtype, node.shape.numel());
+                self.place_whole(id, buf);
+            }
+            GraphOp::Number(ordinal) => {
+                let buf = self.number(Number::Bound(*ordinal), node.dtype);
+                self.place_whole(id, buf);
+            }
+            GraphOp::Literal(value) => {
+                let buf = self.number(Number::Literal(*value), node.dtype);
+                self.place_whole(id, buf);
+            }
+            GraphOp::Port(port) => self.place_whole(id, *port),
+            GraphOp::Loop(_) => loops::lower(self, id),
+            // A loop places its outputs itself.
+            GraphOp::LoopOutput(_) => {}
+            GraphOp::Op(op) => match op.rule() {
+                Some(_) if map_of(node).is_some() => self.group(unit),
+                Some(rule) => rule.lower(self, id),
+                None => unreachable!("leaves, loops and errors are not operations of a graph"),
+            },
+        }
+    }
+
+    fn place_whole(&mut self, id: usize, buf: Buf) {
+        let strides = self.graph.nodes[id].shape.contiguous_strides();
+        self.places[id] = Some(Place { buf, offset: 0, strides });
+    }
+
+    fn port(&self, buf: Buf, node: usize) -> Place {
+        Place { buf, offset: 0, strides: self.graph.nodes[node].shape.contiguous_strides() }
+    }
+
+    fn number(&mut self, number: Number, dtype: DType) -> Buf {
+        self.numbers.push((number, dtype));
+        self.buffer(Home::Number(self.numbers.len() - 1), dtype, 1)
+    }
+
+    pub(super) fn buffer(&mut self, home: Home, dtype: DType, len: usize) -> Buf {
+        self.homes.push(home);
+        self.sizes.push((dtype, len));
+        self.homes.len() - 1
+    }
+
+    /// A new temporary buffer.
+    pub(super) fn temporary(&mut self, dtype: DType, len: usize) -> Buf {
+        self.buffer(Home::Arena(0), dtype, len)
+    }
+
+    pub(super) fn graph(&self) -> &'g Graph {
+        self.graph
+    }
+
+    pub(super) fn options(&self) -> PlanOptions {
+        self.options
+    }
+
+    /// The inputs of a node.
+    pub(crate) fn inputs(&self, node: usize) -> SmallVec<[usize; 4]> {
+        self.graph.nodes[node].inputs.clone()
+    }
+
+    /// The shape of a node.
+    pub(crate) fn shape(&self, node: usize) -> Shape {
+        self.graph.nodes[node].shape.clone()
+    }
+
+    /// The element type of a node.
+    pub(crate) fn dtype(&self, node: usize) -> DType {
+        self.graph.nodes[node].dtype
+    }
+
+    /// The line that recorded a node.
+    pub(crate) fn location(&self, node: usize) -> &'static Location<'static> {
+        self.graph.nodes[node].at
+    }
+
+    /// Where a lowered node lies.
+    pub(crate) fn place(&self, node: usize) -> Place {
+        self.places[node].clone().expect("inputs are lowered before their users")
+    }
+
+    /// Makes the node a view.
+    pub(crate) fn alias(&mut self, node: usize, place: Place) {
+        self.places[node] = Some(place);
+    }
+
+    /// The place for a node's result, which its instruction can write with any strides.
+    fn alloc_any(&mut self, node: usize) -> Place {
+        if let Some(place) = &self.places[node] {
+            return place.clone();
+        }
+        let place = match self.assigned[node].clone() {
+            Some(Assigned::At(place)) => place,
+            Some(Assigned::Part { whole, axis, start }) => {
+                let whole = self.alloc_any(whole);
+                Place { offset: whole.offset + start * whole.strides[axis], ..whole }
+            }
+            None => {
+                let (dtype, shape) = (self.dtype(node), self.shape(node));
+                Place { buf: self.temporary(dtype, shape.numel()), offset: 0, strides: shape.contiguous_strides() }
+            }
+        };
+        self.places[node] = Some(place.clone());
+        place
+    }
+
+    /// The place for a node's result, contiguous.
+    pub(crate) fn alloc(&mut self, node: usize) -> Place {
+        let place = self.alloc_any(node);
+        debug_assert!(
+            self.shape(node).is_contiguous(&place.strides) || matches!(self.graph.nodes[node].op, GraphOp::Op(Op::Concat(_))),
+            "only operations that write with strides are given strided places"
+        );
+        place
+    }
+
+    /// The place for a node's result, with adjacent columns.
+    pub(crate) fn alloc_rows(&mut self, node: usize) -> Place {
+        let inputs = self.inputs(node);
+        self.keep_apart(node, &inputs);
+        self.alloc_any(node)
+    }
+
+    /// Computes a part of a concat elsewhere if its instruction reads another part: their bytes interleave.
+    fn keep_apart(&mut self, node: usize, inputs: &[usize]) {
+        if let Some(Assigned::Part { whole, .. }) = self.assigned[node]
+            && self.places[node].is_none()
+        {
+            let whole = self.alloc_any(whole).buf;
+            if inputs.iter().any(|input| self.places[*input].as_ref().is_some_and(|place| place.buf == whole)) {
+                self.assigned[node] = None;
+            }
+        }
+    }
+
+    /// Where a lowered node lies contiguously: itself or a copy.
+    pub(crate) fn contiguous(&mut self, node: usize) -> Place {
+        let place = self.place(node);
+        let shape = self.shape(node);
+        if shape.is_contiguous(&place.strides) {
+            return Place { strides: shape.contiguous_strides(), ..place };
+        }
+        if let Some(copy) = &self.copies[node] {
+            return copy.clone();
+        }
+        let buf = self.temporary(self.dtype(node), shape.numel());
+        let copy = Place { buf, offset: 0, strides: shape.contiguous_strides() };
+        self.copy(node, place, copy.clone());
+        self.copies[node] = Some(copy.clone());
+        copy
+    }
+
+    /// Emits a copy of a node's value.
+    pub(crate) fn copy(&mut self, node: usize, from: Place, to: Place) {
+        let shape = self.shape(node);
+        if shape.numel() == 0 {
+            return;
+        }
+        let (mut src, mut dst) = (from.strides.to_vec(), to.strides.to_vec());
+        let dims = merge_axes(&shape, &mut [&mut src, &mut dst]);
+        let dtype = self.dtype(node);
+        self.emit(Instr::Copy { dtype, dims, src: (from.buf, from.offset, src), dst: (to.buf, to.offset, dst) });
+    }
+
+    /// Appends an instruction.
+    pub(crate) fn emit(&mut self, instr: Instr) {
+        self.code.push(instr);
+    }
+
+    /// Where an asked value can be handed out: in an output buffer of its own or shared, or in a leaf.
+    fn output_place(&mut self, node: usize) -> Place {
+        let place = self.place(node);
+        let shape = self.shape(node);
+        let dtype = self.dtype(node);
+        let (held, len) = (self.homes[place.buf], self.sizes[place.buf].1);
+        // A small view of a large buffer would keep all of it alive.
+        let fits = match held {
+            Home::Arena(_) | Home::Output(_) => shape.numel() * 2 >= len,
+            Home::Leaf(_) => true,
+            Home::Port | Home::Number(_) => false,
+        };
+        let repeats = shape.iter().zip(&place.strides).any(|(n, s)| *n > 1 && *s == 0);
+        if fits && !repeats {
+            return place;
+        }
+        let buf = self.temporary(dtype, shape.numel());
+        let to = Place { buf, offset: 0, strides: shape.contiguous_strides() };
+        self.copy(node, place, to.clone());
+        to
+    }
+
+    fn finish(mut self, ports: Vec<Buf>) -> Block {
+        let bytes: Vec<Option<usize>> = self
+            .homes
+            .iter()
+            .zip(&self.sizes)
+            .map(|(home, (dtype, len))| matches!(home, Home::Arena(_)).then_some(dtype.size() * len))
+            .collect();
+        let (offsets, arena_bytes) = layout(&self.code, &bytes);
+        let mut outputs = Vec::new();
+        for (buf, home) in self.homes.iter_mut().enumerate() {
+            match home {
+                Home::Arena(offset) => *offset = offsets[buf],
+                Home::Output(index) => outputs.push((*index, self.sizes[buf])),
+                _ => {}
+            }
+        }
+        outputs.sort_by_key(|(index, _)| *index);
+        Block {
+            buffers: self.homes,
+            code: self.code,
+            arena_bytes,
+            outputs: outputs.into_iter().map(|(_, kind)| kind).collect(),
+            ports,
+            numbers: self.numbers,
+        }
+    }
+
+    /// Elementwise nodes are lowered by group.
+    pub(crate) fn fused(&mut self, node: usize) {
+        self.group(&[node]);
+    }
+
+    /// Lowers a fused group to one tile instruction.
+    fn group(&mut self, members: &[usize]) {
+        let shape = self.shape(members[0]);
+        if shape.numel() == 0 {
+            for id in members {
+                self.alloc_any(*id);
+            }
+            return;
+        }
+        let lane = self.units.lanes[members[0]];
+        let mut inputs: Vec<usize> = Vec::new();
+        for id in members {
+            for input in &self.graph.nodes[*id].inputs {
+                if !members.contains(input) && !inputs.contains(input) {
+                    inputs.push(*input);
+                }
+            }
+        }
+        let stored: Vec<usize> = members.iter().copied().filter(|id| self.units.leaves[*id]).collect();
+        let mut operands: Vec<(Place, Vec<usize>)> = Vec::new();
+        for input in &inputs {
+            let place = self.place(*input);
+            let strides = self.shape(*input).broadcast_strides(&place.strides, &shape).to_vec();
+            operands.push((place, strides));
+        }
+        for id in &stored {
+            self.keep_apart(*id, &inputs);
+            let place = self.alloc_any(*id);
+            let strides = place.strides.to_vec();
+            operands.push((place, strides));
+        }
+        let mut views: Vec<&mut Vec<usize>> = operands.iter_mut().map(|(_, strides)| strides).collect();
+        let dims = merge_axes(&shape, &mut views);
+        let results = operands.split_off(inputs.len());
+
+        // Results that share a buffer are one write.
+        let mut writes: Vec<(DType, Buf, usize, usize)> = Vec::new();
+        for (id, (place, strides)) in stored.iter().zip(&results) {
+            let (start, end) = (place.offset, place.offset + extent(&dims, strides));
+            match writes.iter_mut().find(|w| w.1 == place.buf) {
+                Some(write) => {
+                    let (low, high) = (write.2.min(start), (write.2 + write.3).max(end));
+                    (write.2, write.3) = (low, high - low);
+                }
+                None => writes.push((self.dtype(*id), place.buf, start, end - start)),
+            }
+        }
+        let sources = operands
+            .into_iter()
+            .zip(&inputs)
+            .map(|((place, strides), input)| TileInput {
+                dtype: self.dtype(*input),
+                buf: place.buf,
+                offset: place.offset,
+                extent: extent(&dims, &strides),
+                strides,
+            })
+            .collect();
+        let registers = Registers::assign(self.graph, members, &stored);
+        let stores: Vec<Store> = stored
+            .iter()
+            .zip(&results)
+            .map(|(id, (place, strides))| {
+                let buffer = writes.iter().position(|w| w.1 == place.buf).expect("every result has a write");
+                Store {
+                    source: Source::Register(registers.of(members, *id)),
+                    buffer,
+                    offset: place.offset - writes[buffer].2,
+                    strides: strides.clone(),
+                }
+            })
+            .collect();
+        let plan = TilePlan { graph: self.graph, members, inputs: &inputs, registers: &registers, stores, dims };
+        let program = match lane {
+            DType::F64 => AnyTile::F64(plan.build(|kernels| (kernels.f64)())),
+            DType::I64 => AnyTile::I64(plan.build(|kernels| {
+                kernels.i64.expect("an operation without integer kernel is not recorded on integers")()
+            })),
+            _ => AnyTile::F32(plan.build(|kernels| (kernels.f32)())),
+        };
+        self.emit(Instr::Tile(TileInstr { program, inputs: sources, outputs: writes }));
+    }
+}
+
+/// The registers of a group: one for each member, reused after the last use.
+struct Registers(Vec<u16>);
+
+impl Registers {
+    fn assign(graph: &Graph, members: &[usize], stored: &[usize]) -> Registers {
+        let mut last: Vec<usize> = (0..members.len()).collect();
+        let index = |id: usize| members.binary_search(&id).ok();
+        for (at, id) in members.iter().enumerate() {
+            for input in &graph.nodes[*id].inputs {
+                if let Some(member) = index(*input) {
+                    last[member] = at;
+                }
+            }
+        }
+        for id in stored {
+            if let Some(member) = index(*id) {
+                last[member] = usize::MAX;
+            }
+        }
+        let mut assigned = vec![0u16; members.len()];
+        let mut free: Vec<u16> = Vec::new();
+        let mut count = 0u16;
+        for at in 0..members.len() {
+            assigned[at] = free.pop().unwrap_or_else(|| {
+                count += 1;
+                count - 1
+            });
+            // A register is free for the operation after its last use: kernels do not run in place.
+            for before in 0..=at {
+                if last[before] == at && before != at {
+                    free.push(assigned[before]);
+                    last[before] = usize::MAX - 1;
+                }
+            }
+        }
+        Registers(assigned)
+    }
+
+    fn of(&self, members: &[usize], id: usize) -> u16 {
+        let member = members.binary_search(&id).expect("the node is a member of the group");
+        self.0[member]
+    }
+}
+
+/// What a tile program is made from.
+struct TilePlan<'p> {
+    graph: &'p Graph,
+    members: &'p [usize],
+    inputs: &'p [usize],
+    registers: &'p Registers,
+    stores: Vec<Store>,
+    dims: Vec<usize>,
+}
+
+impl TilePlan<'_> {
+    fn build<E: Num + Pod>(self, kernel: impl Fn(&crate::ops::Kernels) -> Kernel<E>) -> TileProgram<E> {
+        let source = |id: usize| match self.inputs.iter().position(|input| *input == id) {
+            Some(input) => Source::Input(input as u16),
+            None => Source::Register(self.registers.of(self.members, id)),
+        };
+        let ops = self
+            .members
+            .iter()
+            .map(|id| {
+                let node = &self.graph.nodes[*id];
+                let map = map_of(node).expect("the members of a group are elementwise");
+                let mut src = [Source::None; 3];
+                for (slot, input) in src.iter_mut().zip(&node.inputs) {
+                    *slot = source(*input);
+                }
+                TileOp { kernel: kernel(&map.0.kernels), dst: self.registers.of(self.members, *id), src }
+            })
+            .collect();
+        TileProgram::new(ops, self.stores, self.inputs.len(), self.dims)
+    }
+}

@@ -1,0 +1,83 @@
+//! From a recording to numbers: graph, fusion, instructions, memory, execution.
+//!
+//! There is one path. The values asked for are cut out of the tape as a [`graph`], elementwise
+//! chains are [fused](fuse), nodes are [lowered](lower) to instructions over buffers, buffers are [laid out](layout) in one
+//! arena, and the result, a [`Block`](code::Block), is cached under the structure of the recording and [run](run).
+
+mod cache;
+mod code;
+mod fuse;
+mod graph;
+mod layout;
+mod lower;
+mod loops;
+mod run;
+
+pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};
+pub(crate) use lower::{Lower, Place};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::node::{NodeId, Op, StructureHasher};
+use crate::tape::Tape;
+use crate::tensor::Tensor;
+use std::sync::Arc;
+
+/// How a recording becomes a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PlanOptions {
+    /// Whether elementwise operations are fused and common subexpressions shared; without, every node
+    /// is an instruction of its own (the oracle of the tests).
+    pub optimise: bool,
+}
+
+/// A compiled request: what is asked for, ready to run with any leaves.
+pub(crate) struct Program {
+    block: Arc<code::Block>,
+    /// Where each asked value is found.
+    outputs: Vec<code::OutputView>,
+}
+
+/// Computes values of the tape.
+pub(crate) fn evaluate(tape: &Tape, asked: &[NodeId]) -> Result<Vec<Tensor>> {
+    evaluate_with(tape, asked, PlanOptions { optimise: true })
+}
+
+pub(crate) fn evaluate_with(tape: &Tape, asked: &[NodeId], options: PlanOptions) -> Result<Vec<Tensor>> {
+    let mut values: Vec<Option<Tensor>> =
+        asked.iter().map(|id| if options.optimise { tape.held(*id) } else { None }).collect();
+    let missing: Vec<NodeId> =
+        asked.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(id, _)| *id).collect();
+    if !missing.is_empty() {
+        let inner = tape.inner.borrow();
+        let mut hasher = StructureHasher::new();
+        std::hash::Hash::hash(&options, &mut hasher);
+        for id in &missing {
+            let node = &inner.nodes[*id as usize];
+            if node.body != 0 {
+                return Err(Error::at(
+                    ErrorKind::Scope,
+                    "value",
+                    "the value belongs to a scan body: it has one value for each step",
+                    "return it from the body's closure as an output",
+                    Some(node.at),
+                ));
+            }
+            if let Op::Error(number) = node.op {
+                return Err(inner.errors[number as usize].clone());
+            }
+            hasher.write_hash(node.hash);
+        }
+        let program = cache::program(hasher.finish128(), || compile(&inner, &missing, options))?;
+        let leaves = &inner.leaves;
+        let mut computed = run::run(&program, leaves)?.into_iter();
+        for slot in values.iter_mut().filter(|value| value.is_none()) {
+            *slot = computed.next();
+        }
+    }
+    Ok(values.into_iter().map(|value| value.expect("every asked value is held or computed")).collect())
+}
+
+fn compile(inner: &crate::tape::Inner, asked: &[NodeId], options: PlanOptions) -> Result<Program> {
+    let graph = graph::build(inner, asked, options)?;
+    Ok(lower::program(&graph, options))
+}

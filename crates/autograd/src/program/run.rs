@@ -1,0 +1,374 @@
+//! Execution: instructions over the memory of one run.
+
+use super::Program;
+use super::code::{AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, LoopInstr, Number, TileInput, TileInstr, extent};
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tape::LeafValue;
+use crate::tensor::{Buffer, Tensor, with_buffer};
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::sync::Arc;
+use wengert_kernels::gemm::{GemmElem, Mat, MatMut, gemm};
+use wengert_kernels::{Access, Arena, Input, InputData, Memory, Num, Output, Pod, Span, copy, reduce};
+
+/// Memory that a thread keeps between runs.
+#[derive(Default)]
+struct Workspace {
+    arena: Arena,
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    f32: Vec<f32>,
+    f64: Vec<f64>,
+    i64: Vec<i64>,
+}
+
+thread_local! {
+    static WORKSPACE: RefCell<Workspace> = RefCell::default();
+}
+
+/// Runs a program; gives the asked values in order.
+pub(super) fn run(program: &Program, leaves: &[LeafValue]) -> Result<Vec<Tensor>> {
+    // Taken, not borrowed: a run inside of a run (a custom operation's closure) gets a workspace of its own.
+    let mut workspace = WORKSPACE.with(|kept| kept.take());
+    let result = run_in(&mut workspace, program, leaves);
+    WORKSPACE.with(|kept| *kept.borrow_mut() = workspace);
+    result
+}
+
+fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) -> Result<Vec<Tensor>> {
+    let block = &program.block;
+    let mut outputs: Vec<Buffer> = block.outputs.iter().map(|(dtype, len)| Buffer::zeros(*dtype, *len)).collect();
+    let numbers: Vec<i64> = block.numbers.iter().map(|(number, dtype)| word(number, *dtype, leaves)).collect();
+
+    let mut memory = Memory::new();
+    let arena = memory.lend(workspace.arena.bytes(block.arena_bytes));
+    let number_region = memory.share(&numbers);
+    let output_regions: Vec<u32> = outputs
+        .iter_mut()
+        .map(|buffer| with_buffer!(buffer, v => memory.lend(Arc::make_mut(v).as_mut_slice())))
+        .collect();
+    let frame: Frame = block
+        .buffers
+        .iter()
+        .map(|home| match *home {
+            Home::Arena(offset) => Address { region: arena, byte: offset },
+            Home::Number(index) => Address { region: number_region, byte: index * 8 },
+            Home::Output(index) => Address { region: output_regions[index], byte: 0 },
+            Home::Leaf(ordinal) => {
+                let (buffer, offset) = leaf(leaves, ordinal).parts();
+                let region = with_buffer!(buffer, v => memory.share(v.as_slice()));
+                Address { region, byte: offset * leaf(leaves, ordinal).dtype().size() }
+            }
+            Home::Port => unreachable!("a program has no ports"),
+        })
+        .collect();
+    let mut machine = Machine { memory, scratch: &mut workspace.scratch };
+    machine.block(block, &frame)?;
+    drop(machine);
+
+    Ok(program
+        .outputs
+        .iter()
+        .map(|view| {
+            let (buffer, base) = match view.source {
+                Home::Output(index) => (outputs[index].clone(), 0),
+                Home::Leaf(ordinal) => {
+                    let (buffer, offset) = leaf(leaves, ordinal).parts();
+                    (buffer.clone(), offset)
+                }
+                _ => unreachable!("asked values are outputs or leaves"),
+            };
+            Tensor::view(buffer, view.shape.clone(), view.strides.clone(), base + view.offset)
+        })
+        .collect())
+}
+
+fn leaf(leaves: &[LeafValue], ordinal: u32) -> &Tensor {
+    match &leaves[ordinal as usize] {
+        LeafValue::Tensor(tensor) => tensor,
+        LeafValue::Number(_) => unreachable!("a number is not a tensor leaf"),
+    }
+}
+
+/// A number as the eight bytes that the code reads.
+fn word(number: &Number, dtype: DType, leaves: &[LeafValue]) -> i64 {
+    let value = match *number {
+        Number::Literal(value) => value,
+        Number::Bound(ordinal) => match &leaves[ordinal as usize] {
+            LeafValue::Number(value) => *value,
+            LeafValue::Tensor(_) => unreachable!("a tensor leaf is not a number"),
+        },
+    };
+    let mut bytes = [0; 8];
+    match dtype {
+        DType::F32 => bytes[..4].copy_from_slice(&(value as f32).to_ne_bytes()),
+        DType::F64 => bytes.copy_from_slice(&value.to_ne_bytes()),
+        DType::I64 => bytes.copy_from_slice(&(value as i64).to_ne_bytes()),
+        DType::Bool => bytes[0] = (value != 0.0) as u8,
+    }
+    i64::from_ne_bytes(bytes)
+}
+
+/// Where a buffer starts.
+#[derive(Clone, Copy, Default)]
+struct Address {
+    region: u32,
+    byte: usize,
+}
+
+type Frame = Vec<Address>;
+
+fn span(frame: &[Address], dtype: DType, buf: Buf, offset: usize, len: usize) -> Span {
+    let at = frame[buf];
+    Span { region: at.region, start: at.byte + offset * dtype.size(), bytes: len * dtype.size() }
+}
+
+struct Machine<'m, 's> {
+    memory: Memory<'m>,
+    scratch: &'s mut Scratch,
+}
+
+impl Machine<'_, '_> {
+    fn block(&mut self, block: &Block, frame: &[Address]) -> Result<()> {
+        for instr in &block.code {
+            match instr {
+                Instr::Tile(tile) => self.tile(tile, frame),
+                Instr::Gemm(op) => match op.dtype {
+                    DType::F64 => self.gemm::<f64>(op, frame),
+                    _ => self.gemm::<f32>(op, frame),
+                },
+                Instr::Reduce(op) => {
+                    let shape = op.shape;
+                    let kept = shape.outer.0 * shape.inner;
+                    let dims = [shape.outer.0, shape.reduced.0, shape.inner];
+                    let strides = [shape.outer.1, shape.reduced.1, 1];
+                    let writes = [span(frame, op.dtype, op.dst.0, op.dst.1, kept)];
+                    let from = span(frame, op.dtype, op.src.0, op.src.1, extent(&dims, &strides));
+                    let mut access = self.memory.open(&writes);
+                    match op.dtype {
+                        DType::F64 => reduce(op.kind, shape, access.take::<f64>(0), access.read(from)),
+                        DType::I64 => reduce(op.kind, shape, access.take::<i64>(0), access.read(from)),
+                        _ => reduce(op.kind, shape, access.take::<f32>(0), access.read(from)),
+                    }
+                }
+                Instr::Copy { dtype, dims, src, dst } => {
+                    let writes = [span(frame, *dtype, dst.0, dst.1, extent(dims, &dst.2))];
+                    let from = span(frame, *dtype, src.0, src.1, extent(dims, &src.2));
+                    let mut access = self.memory.open(&writes);
+                    match dtype {
+                        DType::Bool => copy(dims, access.take::<u8>(0), &dst.2, access.read(from), &src.2),
+                        DType::F32 => copy(dims, access.take::<f32>(0), &dst.2, access.read(from), &src.2),
+                        DType::F64 => copy(dims, access.take::<f64>(0), &dst.2, access.read(from), &src.2),
+                        DType::I64 => copy(dims, access.take::<i64>(0), &dst.2, access.read(from), &src.2),
+                    }
+                }
+                Instr::Cast { from, to, len } => {
+                    let writes = [span(frame, to.0, to.1, to.2, *len)];
+                    let source = span(frame, from.0, from.1, from.2, *len);
+                    cast(self.memory.open(&writes), (from.0, source), to.0);
+                }
+                Instr::Gather(op) => self.gather(op, frame)?,
+                Instr::ScatterAdd(op) => self.scatter_add(op, frame)?,
+                Instr::Loop(inside) => self.steps(inside, frame)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn steps(&mut self, inside: &LoopInstr, frame: &[Address]) -> Result<()> {
+        let block = &*inside.block;
+        let arena = frame[inside.arena];
+        let mut body: Frame = block
+            .buffers
+            .iter()
+            .map(|home| match *home {
+                Home::Arena(offset) => Address { region: arena.region, byte: arena.byte + offset },
+                Home::Port => Address::default(),
+                Home::Leaf(_) | Home::Output(_) | Home::Number(_) => {
+                    unreachable!("a body reaches outer values through its ports")
+                }
+            })
+            .collect();
+        for s in 0..inside.steps {
+            for (buf, port) in block.ports.iter().zip(&inside.ports) {
+                let base = frame[port.buf];
+                body[*buf] = Address { region: base.region, byte: base.byte + port.offset(s) };
+            }
+            self.block(block, &body)?;
+        }
+        Ok(())
+    }
+
+    fn tile(&mut self, tile: &TileInstr, frame: &[Address]) {
+        let writes: SmallVec<[Span; 8]> = tile
+            .outputs
+            .iter()
+            .map(|(dtype, buf, offset, len)| span(frame, *dtype, *buf, *offset, *len))
+            .collect();
+        let access = self.memory.open(&writes);
+        match &tile.program {
+            AnyTile::F32(program) => {
+                let (inputs, mut outputs) = operands::<f32>(tile, frame, access);
+                program.run(&mut self.scratch.f32, &inputs, &mut outputs);
+            }
+            AnyTile::F64(program) => {
+                let (inputs, mut outputs) = operands::<f64>(tile, frame, access);
+                program.run(&mut self.scratch.f64, &inputs, &mut outputs);
+            }
+            AnyTile::I64(program) => {
+                let (inputs, mut outputs) = operands::<i64>(tile, frame, access);
+                program.run(&mut self.scratch.i64, &inputs, &mut outputs);
+            }
+        }
+    }
+
+    fn gemm<E: GemmElem + Pod>(&mut self, op: &Gemm, frame: &[Address]) {
+        if op.m * op.n == 0 {
+            return;
+        }
+        let (a_extent, b_extent) = (extent(&[op.m, op.k], &[op.a.2.0, op.a.2.1]), extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]));
+        let c_extent = extent(&[op.m, op.n], &[op.c.2, 1]);
+        let mut one = |at: [usize; 3]| {
+            let writes = [span(frame, op.dtype, op.c.0, op.c.1 + at[2], c_extent)];
+            let a = span(frame, op.dtype, op.a.0, op.a.1 + at[0], a_extent);
+            let b = span(frame, op.dtype, op.b.0, op.b.1 + at[1], b_extent);
+            let mut access = self.memory.open(&writes);
+            let c = access.take::<E>(0);
+            let a = Mat::new(access.read::<E>(a), op.m, op.k, op.a.2.0, op.a.2.1);
+            let b = Mat::new(access.read::<E>(b), op.k, op.n, op.b.2.0, op.b.2.1);
+            gemm(a, b, MatMut::new(c, op.m, op.n, op.c.2), false);
+        };
+        if op.batch.is_empty() {
+            one([0; 3]);
+        } else {
+            // One call a batch entry: the walk's last axis is made of single steps.
+            let dims: SmallVec<[usize; 6]> = op.batch.iter().copied().chain([1]).collect();
+            let steps: [SmallVec<[usize; 6]>; 3] =
+                std::array::from_fn(|i| op.steps[i].iter().copied().chain([0]).collect());
+            wengert_kernels::for_each_row(&dims, [&steps[0][..], &steps[1], &steps[2]], one);
+        }
+    }
+
+    fn gather(&mut self, op: &IndexInstr, frame: &[Address]) -> Result<()> {
+        let writes = [span(frame, op.dtype, op.values.0, op.values.1, op.index_shape.numel())];
+        let table = span(frame, op.dtype, op.table.0, op.table.1, op.table_shape.numel());
+        let index = span(frame, DType::I64, op.index.0, op.index.1, op.index_shape.numel());
+        let mut access = self.memory.open(&writes);
+        fn typed<T: Pod>(op: &IndexInstr, access: &mut Access<'_>, table: Span, index: Span) -> Result<()> {
+            let (out, table, index) = (access.take::<T>(0), access.read::<T>(table), access.read::<i64>(index));
+            each_index(op, "gather", index, |value, entry| out[value] = table[entry])
+        }
+        match op.dtype {
+            DType::Bool => typed::<u8>(op, &mut access, table, index),
+            DType::I64 => typed::<i64>(op, &mut access, table, index),
+            DType::F32 => typed::<f32>(op, &mut access, table, index),
+            DType::F64 => typed::<f64>(op, &mut access, table, index),
+        }
+    }
+
+    fn scatter_add(&mut self, op: &IndexInstr, frame: &[Address]) -> Result<()> {
+        let writes = [span(frame, op.dtype, op.table.0, op.table.1, op.table_shape.numel())];
+        let values = span(frame, op.dtype, op.values.0, op.values.1, op.index_shape.numel());
+        let index = span(frame, DType::I64, op.index.0, op.index.1, op.index_shape.numel());
+        let mut access = self.memory.open(&writes);
+        fn typed<T: Num + Pod>(op: &IndexInstr, access: &mut Access<'_>, values: Span, index: Span) -> Result<()> {
+            let (table, values, index) = (access.take::<T>(0), access.read::<T>(values), access.read::<i64>(index));
+            each_index(op, "scatter_add", index, |value, entry| table[entry] = table[entry].add(values[value]))
+        }
+        match op.dtype {
+            DType::I64 => typed::<i64>(op, &mut access, values, index),
+            DType::F64 => typed::<f64>(op, &mut access, values, index),
+            _ => typed::<f32>(op, &mut access, values, index),
+        }
+    }
+}
+
+/// Visits the index in row-major order: `visit(position in the index, position in the table)`.
+fn each_index(op: &IndexInstr, name: &str, index: &[i64], mut visit: impl FnMut(usize, usize)) -> Result<()> {
+    let strides = op.table_shape.contiguous_strides();
+    let extent = op.table_shape[op.axis];
+    let mut at: SmallVec<[usize; 6]> = SmallVec::from_elem(0, op.index_shape.rank());
+    for (value, chosen) in index.iter().enumerate() {
+        let entry = usize::try_from(*chosen).ok().filter(|c| *c < extent).ok_or_else(|| {
+            Error::at(
+                ErrorKind::Index,
+                name,
+                format!(
+                    "index {chosen} at position {:?} is outside of axis {} of {}, which has {extent} entries",
+                    &at[..],
+                    op.axis,
+                    op.table_shape
+                ),
+                "",
+                Some(op.at),
+            )
+        })?;
+        let mut place = entry * strides[op.axis];
+        for (axis, (i, stride)) in at.iter().zip(&strides).enumerate() {
+            if axis != op.axis {
+                place += i * stride;
+            }
+        }
+        visit(value, place);
+        for axis in (0..at.len()).rev() {
+            at[axis] += 1;
+            if at[axis] < op.index_shape[axis] {
+                break;
+            }
+            at[axis] = 0;
+        }
+    }
+    Ok(())
+}
+
+type Operands<'a, E> = (SmallVec<[Input<'a, E>; 8]>, SmallVec<[Output<'a, E>; 8]>);
+
+fn operands<'a, E: Num + Pod>(tile: &'a TileInstr, frame: &[Address], mut access: Access<'a>) -> Operands<'a, E> {
+    let outputs = (0..tile.outputs.len())
+        .map(|i| match tile.outputs[i].0 {
+            DType::Bool => Output::Bools(access.take(i)),
+            _ => Output::Lanes(access.take(i)),
+        })
+        .collect();
+    let inputs = tile
+        .inputs
+        .iter()
+        .map(|TileInput { dtype, buf, offset, extent, strides }| {
+            let at = span(frame, *dtype, *buf, *offset, *extent);
+            let data = match dtype {
+                DType::Bool => InputData::Bools(access.read(at)),
+                _ => InputData::Lanes(access.read(at)),
+            };
+            Input { data, strides }
+        })
+        .collect();
+    (inputs, outputs)
+}
+
+fn cast(mut access: Access<'_>, (from, source): (DType, Span), to: DType) {
+    macro_rules! to {
+        ($values:expr) => {{
+            let values = $values;
+            match to {
+                DType::Bool => zip(access.take::<u8>(0), values, |v| (v != Default::default()) as u8),
+                DType::I64 => zip(access.take::<i64>(0), values, |v| v as i64),
+                DType::F32 => zip(access.take::<f32>(0), values, |v| v as f32),
+                DType::F64 => zip(access.take::<f64>(0), values, |v| v as f64),
+            }
+        }};
+    }
+    match from {
+        DType::Bool => to!(access.read::<u8>(source)),
+        DType::I64 => to!(access.read::<i64>(source)),
+        DType::F32 => to!(access.read::<f32>(source)),
+        DType::F64 => to!(access.read::<f64>(source)),
+    }
+}
+
+fn zip<A: Copy, B>(out: &mut [B], values: &[A], convert: impl Fn(A) -> B) {
+    out.iter_mut().zip(values).for_each(|(o, v)| *o = convert(*v));
+}

@@ -1,0 +1,390 @@
+//! `scan`: a loop over time, recorded once.
+//!
+//! The closure is recorded on a *body*. A node belongs to the innermost body whose values it depends on, so what does
+//! not change over time is recorded outside of the loop by construction. Outer values that a body uses
+//! become inputs of the scan node (captures). Every value of a body can be read from outside as a
+//! *tap*: its values at all steps, stacked.
+
+use crate::dtype::DType;
+use crate::error::ErrorKind;
+use crate::node::{BodyId, Inputs, Node, NodeId, Op, Port, StructureHasher, structure};
+use crate::param::Path;
+use crate::shape::Shape;
+use crate::tape::{Fault, Recorded, Tape};
+use crate::tree::Tree;
+use crate::var::Var;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::panic::Location;
+use std::rc::Rc;
+
+/// How a scan runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScanOptions {
+    /// From the last step to the first; outputs keep the places of their inputs.
+    pub reverse: bool,
+    /// The number of steps; needed if nothing is scanned over.
+    pub length: Option<usize>,
+}
+
+impl ScanOptions {
+    /// From the last step to the first.
+    pub fn reversed(self) -> Self {
+        ScanOptions { reverse: true, ..self }
+    }
+
+    /// A number of steps, for a scan over nothing.
+    pub fn length(self, steps: usize) -> Self {
+        ScanOptions { length: Some(steps), ..self }
+    }
+}
+
+/// A recorded loop. The scan node's inputs are the initial carries, the scanned values, the captures.
+#[derive(Clone, Debug)]
+pub(crate) struct ScanDef {
+    pub body: BodyId,
+    /// The range of tape indices in which the body's nodes lie.
+    pub nodes: std::ops::Range<NodeId>,
+    pub length: usize,
+    pub reverse: bool,
+    /// Ports of the carries, and what each becomes.
+    pub carries: Vec<NodeId>,
+    pub next: Vec<NodeId>,
+    /// Ports of the scanned values.
+    pub items: Vec<NodeId>,
+    /// Outer values used in the body.
+    pub captures: Vec<NodeId>,
+}
+
+impl Tape {
+    /// Runs `step` over the leading axis of `xs`, carrying a state: `(state, y_t) = step(state, x_t)`.
+    ///
+    /// `init`, `xs` and the outputs are [trees](Tree) of values; each leaf of `xs` is `[T, ..]`, and the step sees `[..]`.
+    /// Returns the last state and the outputs stacked to `[T, ..]`. The closure runs once; it may use any outer value.
+    /// No steps (`T = 0`) give the initial state.
+    ///
+    /// ```
+    /// use wengert_autograd::{Tape, Tensor};
+    /// let tape = Tape::new();
+    /// let x = tape.var(Tensor::from_slice(&[1.0f64, 2.0, 3.0], [3])?);
+    /// let (sum, partial) = tape.scan(tape.constant(0.0f64), x, |sum, x| (sum + x, sum + x));
+    /// assert_eq!(partial.value()?.to_vec::<f64>()?, [1.0, 3.0, 6.0]);
+    /// let [dx] = sum.square().grad([x]);
+    /// assert_eq!(dx.value()?.to_vec::<f64>()?, [12.0, 12.0, 12.0]);
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn scan<'t, S: Tree<'t>, X: Tree<'t>, Y: Tree<'t>>(
+        &'t self,
+        init: S,
+        xs: X,
+        step: impl FnOnce(S, X) -> (S, Y),
+    ) -> (S, Y) {
+        self.scan_with(ScanOptions::default(), init, xs, step)
+    }
+
+    /// As [`scan`](Tape::scan), with options.
+    #[track_caller]
+    pub fn scan_with<'t, S: Tree<'t>, X: Tree<'t>, Y: Tree<'t>>(
+        &'t self,
+        options: ScanOptions,
+        init: S,
+        xs: X,
+        step: impl FnOnce(S, X) -> (S, Y),
+    ) -> (S, Y) {
+        let sources = xs.named_leaves();
+        let length = self.scan_length(&sources, options.length);
+        let mut body = Body::open(self, *length.as_ref().unwrap_or(&1), options.reverse);
+        let carries: Vec<Var<'t>> = init.leaves().into_iter().map(|v| body.carry(v)).collect();
+        let items: Vec<Var<'t>> = sources.iter().map(|(_, v)| body.item(*v)).collect();
+        let (next, ys) = step(init.with_leaves(&carries), xs.with_leaves(&items));
+        let closed = match length {
+            Ok(_) => body.close(&next.named_leaves()),
+            Err(broken) => Err(broken),
+        };
+        let scan = match closed {
+            Ok(scan) => scan,
+            Err(broken) => {
+                let root = &mut Path::root();
+                return (init.map_vars(root, &mut |_, _| broken), ys.map_vars(root, &mut |_, _| broken));
+            }
+        };
+        let mut index = 0;
+        let last = init.map_vars(&mut Path::root(), &mut |_, _| {
+            index += 1;
+            self.final_carry(scan, index - 1)
+        });
+        let stacked = ys.map_vars(&mut Path::root(), &mut |_, y| self.stacked_output(scan, y));
+        (last, stacked)
+    }
+
+    /// The common leading extent of the scanned values.
+    #[track_caller]
+    fn scan_length<'t>(&'t self, sources: &[(String, Var<'t>)], asked: Option<usize>) -> Result<usize, Var<'t>> {
+        let mut length = asked;
+        for (name, source) in sources {
+            let Ok(shape) = source.shape() else { return Err(*source) };
+            let Some(extent) = shape.first().copied() else {
+                let found = format!("the scanned value '{name}' is a scalar, expected a leading time axis");
+                return Err(self.fail("scan", Fault::shape(found, "capture it in the closure instead")));
+            };
+            match length {
+                Some(length) if length != extent => {
+                    let found = format!("the scanned value '{name}' is {shape}: {extent} steps, expected {length}");
+                    return Err(self.fail("scan", Fault::shape(found, "give all scanned values one leading extent")));
+                }
+                _ => length = Some(extent),
+            }
+        }
+        length.ok_or_else(|| {
+            let found = "nothing is scanned over, so the number of steps is unknown";
+            self.fail("scan", Fault::shape(found, "name it: scan_with(ScanOptions::default().length(n), ..)"))
+        })
+    }
+
+    /// Carry component `index` after the last step of a scan.
+    #[track_caller]
+    pub(crate) fn final_carry<'t>(&'t self, scan: Var<'t>, index: usize) -> Var<'t> {
+        let def = self.scan_def(scan.id);
+        let (shape, dtype) = {
+            let inner = self.inner.borrow();
+            let port = &inner.nodes[def.carries[index] as usize];
+            (port.shape.clone(), port.dtype)
+        };
+        self.op("scan", &[scan], |_| Ok(Some(Recorded { op: Op::Final(index as u32), shape, dtype })))
+    }
+
+    /// An output of a step, stacked over time: a tap, or a value from outside of the body, repeated.
+    #[track_caller]
+    fn stacked_output<'t>(&'t self, scan: Var<'t>, y: Var<'t>) -> Var<'t> {
+        let def = self.scan_def(scan.id);
+        if let Err(_broken) = self.owned(y) {
+            return y;
+        }
+        let (body, shape) = y.node(|n| (n.body, n.shape.clone()));
+        if body == def.body { self.tap(scan, y.id) } else { y.expand(shape.with_front(def.length)) }
+    }
+
+    /// All values over time of `node`, which lies in the scan's body or in one nested in it: `[T, .., shape]`.
+    pub(crate) fn tap<'t>(&'t self, scan: Var<'t>, node: NodeId) -> Var<'t> {
+        let inner = &mut *self.inner.borrow_mut();
+        let Op::Scan(number) = inner.nodes[scan.id as usize].op else { unreachable!("taps read scans") };
+        let def = inner.scans[number as usize].clone();
+        if let Some(item) = def.items.iter().position(|port| *port == node) {
+            let id = inner.nodes[scan.id as usize].inputs[def.carries.len() + item];
+            return Var { tape: self, id };
+        }
+        let target = &inner.nodes[node as usize];
+        let (mut shape, dtype, at) = (target.shape.clone(), target.dtype, target.at);
+        let mut body = target.body;
+        while body != def.body {
+            let info = inner.bodies[body as usize];
+            shape = shape.with_front(info.length);
+            body = info.parent;
+        }
+        shape = shape.with_front(def.length);
+        let mut hasher = StructureHasher::new();
+        hasher.write_u32(0x746170);
+        hasher.write_hash(inner.nodes[scan.id as usize].hash);
+        hasher.write_hash(target.hash);
+        let body = inner.nodes[scan.id as usize].body;
+        let inputs = Inputs::from_slice(&[scan.id]);
+        let node = Node { op: Op::Tap(node), inputs, shape, dtype, body, hash: hasher.finish128(), at };
+        Var { tape: self, id: inner.push(node) }
+    }
+
+    pub(crate) fn scan_def(&self, scan: NodeId) -> Rc<ScanDef> {
+        let inner = self.inner.borrow();
+        match inner.nodes[scan as usize].op {
+            Op::Scan(number) => inner.scans[number as usize].clone(),
+            _ => unreachable!("the node is a scan"),
+        }
+    }
+}
+
+/// Where a body stands: what it is nested in, and its number of steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyInfo {
+    pub parent: BodyId,
+    pub length: usize,
+    /// The scan node, once the body has ended.
+    pub scan: Option<NodeId>,
+}
+
+/// A scan body being recorded.
+pub(crate) struct Body<'t> {
+    tape: &'t Tape,
+    id: BodyId,
+    start: NodeId,
+    length: usize,
+    reverse: bool,
+    /// Initial values and ports.
+    carries: Vec<(Var<'t>, Var<'t>)>,
+    /// Scanned values and ports.
+    items: Vec<(Var<'t>, Var<'t>)>,
+    at: &'static Location<'static>,
+    open: bool,
+}
+
+impl<'t> Body<'t> {
+    #[track_caller]
+    pub(crate) fn open(tape: &'t Tape, length: usize, reverse: bool) -> Body<'t> {
+        let mut inner = tape.inner.borrow_mut();
+        let id = inner.bodies.len() as BodyId;
+        let parent = *inner.open.last().expect("the tape itself is always open");
+        inner.bodies.push(BodyInfo { parent, length, scan: None });
+        inner.open.push(id);
+        let at = inner.address.unwrap_or(Location::caller());
+        let start = inner.nodes.len() as NodeId;
+        Body { tape, id, start, length, reverse, carries: Vec::new(), items: Vec::new(), at, open: true }
+    }
+
+    pub(crate) fn id(&self) -> BodyId {
+        self.id
+    }
+
+    /// A component of the carry, starting as `init`. An invalid value is its own port.
+    pub(crate) fn carry(&mut self, init: Var<'t>) -> Var<'t> {
+        let port = match init.shape() {
+            Ok(shape) => self.port(Port::Carry, self.carries.len(), shape, init.node(|n| n.dtype)),
+            Err(_) => init,
+        };
+        self.carries.push((init, port));
+        port
+    }
+
+    /// A scanned value `[T, ..]`.
+    pub(crate) fn item(&mut self, source: Var<'t>) -> Var<'t> {
+        let port = match source.shape() {
+            Ok(shape) if shape.rank() > 0 => {
+                self.port(Port::Item, self.items.len(), shape[1..].into(), source.node(|n| n.dtype))
+            }
+            _ => source,
+        };
+        self.items.push((source, port));
+        port
+    }
+
+    fn port(&self, kind: Port, index: usize, shape: Shape, dtype: DType) -> Var<'t> {
+        let op = Op::Placeholder { body: self.id, kind, index: index as u32 };
+        let hash = structure(&op, std::iter::empty(), &shape, dtype);
+        let node = Node { op, inputs: Inputs::new(), shape, dtype, body: self.id, hash, at: self.at };
+        Var { tape: self.tape, id: self.tape.inner.borrow_mut().push(node) }
+    }
+
+    /// Ends the body; `next` are the carry components for the next step, with their names.
+    /// Gives the scan node, or the invalid value that broke the body.
+    pub(crate) fn close(mut self, next: &[(String, Var<'t>)]) -> Result<Var<'t>, Var<'t>> {
+        self.end();
+        let tape = self.tape;
+        let invalid = |v: &Var<'t>| tape.owned(*v).is_err();
+        let given = self.carries.iter().chain(&self.items).map(|(outer, _)| *outer);
+        if let Some(broken) = given.chain(next.iter().map(|(_, v)| *v)).find(invalid) {
+            // A value of another tape has no meaning here: make it an error of this tape.
+            let fault = Fault {
+                kind: ErrorKind::Scope,
+                found: "a value of the loop belongs to another tape".into(),
+                remedy: "bring it over with tape.constant(other.value()?)".into(),
+            };
+            return Err(if std::ptr::eq(broken.tape, tape) { broken } else { self.fail(fault) });
+        }
+        if next.len() != self.carries.len() {
+            let found = format!("the state has {} components, the step returned {}", self.carries.len(), next.len());
+            return Err(self.fail(Fault::shape(found, "return a state of the same structure as the initial one")));
+        }
+        for ((init, _), (name, after)) in self.carries.iter().zip(next) {
+            let (before, now) = (init.node(|n| (n.shape.clone(), n.dtype)), after.node(|n| (n.shape.clone(), n.dtype)));
+            if before != now {
+                let name = if name.is_empty() { "state" } else { name };
+                let at = after.node(|n| n.at);
+                let found = format!(
+                    "carry component '{name}' starts as {} {} and returns from the step as {} {} (recorded at {}:{})",
+                    before.1,
+                    before.0,
+                    now.1,
+                    now.0,
+                    at.file(),
+                    at.line()
+                );
+                return Err(self.fail(Fault::shape(found, "make the initial state and the step agree")));
+            }
+            let escaped = after.node(|n| n.body != self.id) && !self.visible(*after);
+            if escaped {
+                let found = "the step returned a value of another loop that has ended";
+                return Err(self.fail(Fault { kind: ErrorKind::Scope, found: found.into(), remedy: String::new() }));
+            }
+        }
+        Ok(self.finish(next))
+    }
+
+    fn visible(&self, var: Var<'t>) -> bool {
+        let inner = self.tape.inner.borrow();
+        inner.open.contains(&inner.nodes[var.id as usize].body)
+    }
+
+    fn finish(&self, next: &[(String, Var<'t>)]) -> Var<'t> {
+        let inner = &mut *self.tape.inner.borrow_mut();
+        let nodes = self.start..inner.nodes.len() as NodeId;
+        let mut captures: Vec<NodeId> = Vec::new();
+        let mut known: HashMap<NodeId, ()> = HashMap::new();
+        let mut capture = |id: NodeId, inner: &crate::tape::Inner| {
+            if inner.nodes[id as usize].body != self.id && known.insert(id, ()).is_none() {
+                captures.push(id);
+            }
+        };
+        for node in &inner.nodes[nodes.start as usize..] {
+            if node.body == self.id {
+                node.inputs.iter().for_each(|id| capture(*id, inner));
+            }
+        }
+        next.iter().for_each(|(_, v)| capture(v.id, inner));
+        let def = ScanDef {
+            body: self.id,
+            nodes,
+            length: self.length,
+            reverse: self.reverse,
+            carries: self.carries.iter().map(|(_, port)| port.id).collect(),
+            next: next.iter().map(|(_, v)| v.id).collect(),
+            items: self.items.iter().map(|(_, port)| port.id).collect(),
+            captures,
+        };
+        let outer = self.carries.iter().chain(&self.items).map(|(outer, _)| outer.id);
+        let inputs: Inputs = outer.chain(def.captures.iter().copied()).collect();
+        let depth = |id: &NodeId| inner.open.iter().rposition(|b| *b == inner.nodes[*id as usize].body).unwrap_or(0);
+        let body = inner.open[inputs.iter().map(depth).max().unwrap_or(0)];
+        let mut hasher = StructureHasher::new();
+        (0x7363616e_u32, self.length, self.reverse, def.carries.len(), def.items.len()).hash(&mut hasher);
+        for id in inputs.iter().chain(&def.carries).chain(&def.items).chain(&def.next) {
+            hasher.write_hash(inner.nodes[*id as usize].hash);
+        }
+        let op = Op::Scan(inner.scans.len() as u32);
+        inner.scans.push(Rc::new(def));
+        let hash = hasher.finish128();
+        let node =
+            Node { op, inputs, shape: Shape::scalar(), dtype: DType::Bool, body, hash, at: self.at };
+        let id = inner.push(node);
+        inner.bodies[self.id as usize].scan = Some(id);
+        Var { tape: self.tape, id }
+    }
+
+    fn fail(&self, fault: Fault) -> Var<'t> {
+        let inner = &mut *self.tape.inner.borrow_mut();
+        let error = crate::Error::at(fault.kind, "scan", fault.found, fault.remedy, Some(self.at));
+        Var { tape: self.tape, id: inner.push_error(error) }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.open) {
+            let mut inner = self.tape.inner.borrow_mut();
+            let depth = inner.open.iter().rposition(|b| *b == self.id);
+            inner.open.truncate(depth.expect("a body stays open until it ends"));
+        }
+    }
+}
+
+impl Drop for Body<'_> {
+    /// A closure that panics leaves the tape usable.
+    fn drop(&mut self) {
+        self.end();
+    }
+}

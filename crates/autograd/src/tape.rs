@@ -1,0 +1,505 @@
+//! The tape: a define-by-run recording of operations.
+
+use crate::dtype::{DType, Element};
+use crate::error::{Error, ErrorKind, Result};
+use crate::node::{BodyId, Inputs, Node, NodeId, Op, structure};
+use crate::param::{Param, ParamId};
+use crate::scan::{BodyInfo, ScanDef};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use crate::var::Var;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::Location;
+use std::rc::Rc;
+
+/// A recording of operations.
+///
+/// Every operation on a [`Var`] of the tape appends a node; nothing is computed until a value is
+/// asked for. Derivatives are recorded on the same tape. A tape is cheap to make: use one for each
+/// training step and drop it before the optimizer's step, so that parameters are updated in place.
+///
+/// ```
+/// use wengert_autograd::Tape;
+/// let tape = Tape::new();
+/// let x = tape.var(3.0f64);
+/// let y = x * x + 2.0 * x;
+/// let [dy] = y.grad([x]);
+/// let [d2y] = dy.grad([x]);
+/// assert_eq!(y.item()?, 15.0);
+/// assert_eq!(dy.item()?, 8.0);
+/// assert_eq!(d2y.item()?, 2.0);
+/// # Ok::<(), wengert_autograd::Error>(())
+/// ```
+pub struct Tape {
+    pub(crate) inner: RefCell<Inner>,
+    differentiable: bool,
+}
+
+/// What a leaf is bound to when a program runs.
+#[derive(Clone)]
+pub(crate) enum LeafValue {
+    Tensor(Tensor),
+    Number(f64),
+}
+
+pub(crate) struct Inner {
+    pub nodes: Vec<Node>,
+    pub leaves: Vec<LeafValue>,
+    pub errors: Vec<Error>,
+    pub scans: Vec<Rc<ScanDef>>,
+    /// The bodies being recorded, outermost first; the tape itself is body 0.
+    pub open: SmallVec<[BodyId; 4]>,
+    /// Every body, the tape itself first.
+    pub bodies: Vec<BodyInfo>,
+    /// Leaves made by [`Tape::var`].
+    pub variables: Vec<NodeId>,
+    params: HashMap<ParamId, NodeId>,
+    bindings: Vec<(ParamId, NodeId)>,
+    /// Nodes whose value is held: later uses read the held copy.
+    kept: HashMap<NodeId, NodeId>,
+    names: HashMap<NodeId, String>,
+    /// The address given to nodes recorded by a derivative rule: that of the operation differentiated.
+    pub address: Option<&'static Location<'static>>,
+}
+
+/// A recorded operation before it has a place on the tape.
+pub(crate) struct Recorded {
+    pub op: Op,
+    pub shape: Shape,
+    pub dtype: DType,
+}
+
+/// Why an operation cannot be recorded; the tape adds its name and address.
+pub(crate) struct Fault {
+    pub kind: ErrorKind,
+    pub found: String,
+    pub remedy: String,
+}
+
+impl Fault {
+    pub(crate) fn shape(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::Shape, found: found.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn dtype(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::DType, found: found.into(), remedy: remedy.into() }
+    }
+}
+
+/// Something a leaf can be made of: a tensor or a number.
+pub trait IntoTensor {
+    /// The tensor.
+    fn into_tensor(self) -> Tensor;
+}
+
+impl IntoTensor for Tensor {
+    fn into_tensor(self) -> Tensor {
+        self
+    }
+}
+
+impl IntoTensor for &Tensor {
+    fn into_tensor(self) -> Tensor {
+        self.clone()
+    }
+}
+
+impl<T: Element> IntoTensor for T {
+    fn into_tensor(self) -> Tensor {
+        Tensor::scalar(self)
+    }
+}
+
+impl Default for Tape {
+    fn default() -> Self {
+        Tape::new()
+    }
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Tape {
+        Tape::with(true)
+    }
+
+    /// An empty tape for evaluation only: asking it for a gradient is an error.
+    pub fn inference() -> Tape {
+        Tape::with(false)
+    }
+
+    fn with(differentiable: bool) -> Tape {
+        let inner = Inner {
+            nodes: Vec::new(),
+            leaves: Vec::new(),
+            errors: Vec::new(),
+            scans: Vec::new(),
+            open: SmallVec::from_slice(&[0]),
+            bodies: vec![BodyInfo { parent: 0, length: 1, scan: None }],
+            variables: Vec::new(),
+            params: HashMap::new(),
+            bindings: Vec::new(),
+            kept: HashMap::new(),
+            names: HashMap::new(),
+            address: None,
+        };
+        Tape { inner: RefCell::new(inner), differentiable }
+    }
+
+    /// Whether gradients may be asked of this tape.
+    pub fn is_differentiable(&self) -> bool {
+        self.differentiable
+    }
+
+    /// The number of recorded nodes.
+    pub fn len(&self) -> usize {
+        self.inner.borrow().nodes.len()
+    }
+
+    /// Whether nothing has been recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A leaf that gradients can be taken with respect to; [`Var::backward`] reports its gradient.
+    #[track_caller]
+    pub fn var(&self, value: impl IntoTensor) -> Var<'_> {
+        let var = self.leaf(value.into_tensor());
+        self.inner.borrow_mut().variables.push(var.id);
+        var
+    }
+
+    /// A leaf for data: inputs, targets, masks.
+    #[track_caller]
+    pub fn constant(&self, value: impl IntoTensor) -> Var<'_> {
+        self.leaf(value.into_tensor())
+    }
+
+    /// Zeros of a shape and element type.
+    #[track_caller]
+    pub fn zeros(&self, shape: impl Into<Shape>, dtype: DType) -> Var<'_> {
+        self.full(shape, 0.0, dtype)
+    }
+
+    /// Ones of a shape and element type.
+    #[track_caller]
+    pub fn ones(&self, shape: impl Into<Shape>, dtype: DType) -> Var<'_> {
+        self.full(shape, 1.0, dtype)
+    }
+
+    /// A constant with `value` in every element. The value is bound when the program runs.
+    #[track_caller]
+    pub fn full(&self, shape: impl Into<Shape>, value: f64, dtype: DType) -> Var<'_> {
+        self.number(value, dtype).expand(shape)
+    }
+
+    /// The value of `param` on this tape: its binding if one is in force, else a snapshot taken at
+    /// first use.
+    #[track_caller]
+    pub fn param(&self, param: &Param) -> Var<'_> {
+        let known = {
+            let inner = self.inner.borrow();
+            let bound = inner.bindings.iter().rev().find(|(id, _)| *id == param.id()).map(|(_, node)| *node);
+            bound.or_else(|| inner.params.get(&param.id()).copied())
+        };
+        let id = known.unwrap_or_else(|| {
+            let leaf = self.leaf(param.value()).id;
+            self.inner.borrow_mut().params.insert(param.id(), leaf);
+            leaf
+        });
+        Var { tape: self, id }
+    }
+
+    /// Runs `f` with every use of `param` on this tape replaced by `value`: weight-drop, unrolled
+    /// optimizers, and gradient checks over parameters rest on this.
+    ///
+    /// A value of another shape or element type than the parameter's is an error carried by the replaced uses.
+    #[track_caller]
+    pub fn bind<'t, R>(&'t self, param: &Param, value: Var<'t>, f: impl FnOnce() -> R) -> R {
+        let present = param.value();
+        let bound = self.op("bind", &[value], |inputs| {
+            let [node] = inputs else { unreachable!("one input was given") };
+            if node.shape != *present.shape() || node.dtype != present.dtype() {
+                return Err(Fault::shape(
+                    format!(
+                        "the parameter is {} {}, the value bound to it {} {}",
+                        present.dtype(),
+                        present.shape(),
+                        node.dtype,
+                        node.shape
+                    ),
+                    "",
+                ));
+            }
+            Ok(None)
+        });
+        self.inner.borrow_mut().bindings.push((param.id(), bound.id));
+        let result = f();
+        self.inner.borrow_mut().bindings.pop();
+        result
+    }
+
+    /// Computes several values in one program.
+    ///
+    /// # Errors
+    /// The first error among the operations they depend on.
+    pub fn eval<'t, const N: usize>(&'t self, vars: [Var<'t>; N]) -> Result<[Tensor; N]> {
+        let values = self.eval_all(&vars)?;
+        Ok(values.try_into().expect("one value for each variable"))
+    }
+
+    /// As [`eval`](Tape::eval), for a slice.
+    ///
+    /// # Errors
+    /// The first error among the operations they depend on.
+    pub fn eval_all<'t>(&'t self, vars: &[Var<'t>]) -> Result<Vec<Tensor>> {
+        for var in vars {
+            self.owned(*var)?;
+        }
+        let ids: Vec<NodeId> = vars.iter().map(|v| v.id).collect();
+        let values = crate::program::evaluate(self, &ids)?;
+        for (id, value) in ids.iter().zip(&values) {
+            self.hold(*id, value);
+        }
+        Ok(values)
+    }
+
+    /// The first error recorded on this tape, if any.
+    pub fn error(&self) -> Option<Error> {
+        self.inner.borrow().errors.first().cloned()
+    }
+
+    /// The parameters used on this tape (not bound), with their leaves.
+    pub(crate) fn used_params(&self) -> Vec<(ParamId, NodeId)> {
+        let inner = self.inner.borrow();
+        let mut all: Vec<_> = inner.params.iter().map(|(id, node)| (*id, *node)).collect();
+        all.sort_by_key(|(_, node)| *node);
+        all
+    }
+
+    pub(crate) fn name(&self, id: NodeId, name: &str) {
+        self.inner.borrow_mut().names.insert(id, name.to_string());
+    }
+
+    pub(crate) fn name_of(&self, id: NodeId) -> Option<String> {
+        self.inner.borrow().names.get(&id).cloned()
+    }
+
+    /// Lets later operations read `value` instead of computing node `id` again.
+    fn hold(&self, id: NodeId, value: &Tensor) {
+        let inner = &mut *self.inner.borrow_mut();
+        let leaf = matches!(inner.nodes[id as usize].op, Op::Leaf(_) | Op::Scalar(_) | Op::Literal(_));
+        if leaf || inner.kept.contains_key(&id) {
+            return;
+        }
+        let source = &inner.nodes[id as usize];
+        let (dtype, at) = (source.dtype, source.at);
+        let held = inner.push_leaf(LeafValue::Tensor(value.clone()), value.shape().clone(), dtype, at);
+        // The link to the source keeps derivatives flowing through the held copy.
+        inner.nodes[held as usize].inputs.push(id);
+        inner.kept.insert(id, held);
+    }
+
+    /// The held value of a node, if it has one.
+    pub(crate) fn held(&self, id: NodeId) -> Option<Tensor> {
+        let inner = self.inner.borrow();
+        let leaf = inner.kept.get(&id).unwrap_or(&id);
+        match inner.nodes[*leaf as usize].op {
+            Op::Leaf(ordinal) => match &inner.leaves[ordinal as usize] {
+                LeafValue::Tensor(tensor) => Some(tensor.clone()),
+                LeafValue::Number(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    #[track_caller]
+    fn leaf(&self, value: Tensor) -> Var<'_> {
+        let value = value.contiguous();
+        let (shape, dtype) = (value.shape().clone(), value.dtype());
+        let mut inner = self.inner.borrow_mut();
+        let at = inner.address.unwrap_or(Location::caller());
+        let id = inner.push_leaf(LeafValue::Tensor(value), shape, dtype, at);
+        Var { tape: self, id }
+    }
+
+    /// A number of the caller's, bound when the program runs; 0, 1 and -1 become part of the structure.
+    #[track_caller]
+    pub(crate) fn number(&self, value: f64, dtype: DType) -> Var<'_> {
+        if dtype == DType::I64 && (value.fract() != 0.0 || value.abs() > 9.0e15) {
+            return self.op("number", &[], |_| {
+                Err(Fault::dtype(format!("{value} is not an integer"), "cast the tensor to a float type first"))
+            });
+        }
+        if [0.0, 1.0, -1.0].contains(&value) || dtype == DType::Bool {
+            return self.literal(value, dtype);
+        }
+        let mut inner = self.inner.borrow_mut();
+        let at = inner.address.unwrap_or(Location::caller());
+        let id = inner.push_leaf(LeafValue::Number(value), Shape::scalar(), dtype, at);
+        Var { tape: self, id }
+    }
+
+    /// A number that is part of the structure: the constants of rules and compositions.
+    #[track_caller]
+    pub(crate) fn literal(&self, value: f64, dtype: DType) -> Var<'_> {
+        self.op("literal", &[], |_| {
+            Ok(Some(Recorded { op: Op::Literal(value.to_bits()), shape: Shape::scalar(), dtype }))
+        })
+    }
+
+    /// Records an operation: checks tape, scope and earlier errors, lets `build` decide on shape
+    /// and type from the inputs, and appends the node. `build` may answer `None`: the first input as it is.
+    #[track_caller]
+    pub(crate) fn op<'t>(
+        &'t self,
+        name: &str,
+        inputs: &[Var<'t>],
+        build: impl FnOnce(&[&Node]) -> Result<Option<Recorded>, Fault>,
+    ) -> Var<'t> {
+        let inner = &mut *self.inner.borrow_mut();
+        let at = inner.address.unwrap_or(Location::caller());
+        let id = match inner.try_op(self, name, inputs, at, build) {
+            Ok(id) => id,
+            Err(Failure::Earlier(id)) => id,
+            Err(Failure::New(fault)) => {
+                inner.push_error(Error::at(fault.kind, name, fault.found, fault.remedy, Some(at)))
+            }
+        };
+        Var { tape: self, id }
+    }
+
+    /// An invalid value with a new error, at the caller's address.
+    #[track_caller]
+    pub(crate) fn fail(&self, name: &str, fault: Fault) -> Var<'_> {
+        self.op(name, &[], |_| Err(fault))
+    }
+
+    /// Checks that `var` is of this tape and valid.
+    pub(crate) fn owned(&self, var: Var<'_>) -> Result<()> {
+        if !std::ptr::eq(self, var.tape) {
+            return Err(Error::at(
+                ErrorKind::Scope,
+                "eval",
+                "the value is of another tape",
+                "ask the tape that recorded it",
+                None,
+            ));
+        }
+        let inner = self.inner.borrow();
+        match inner.nodes[var.id as usize].op {
+            Op::Error(number) => Err(inner.errors[number as usize].clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
+enum Failure {
+    /// An input is invalid: its node.
+    Earlier(NodeId),
+    New(Fault),
+}
+
+impl Inner {
+    fn try_op(
+        &mut self,
+        tape: &Tape,
+        name: &str,
+        vars: &[Var<'_>],
+        at: &'static Location<'static>,
+        build: impl FnOnce(&[&Node]) -> Result<Option<Recorded>, Fault>,
+    ) -> Result<NodeId, Failure> {
+        let mut inputs = Inputs::with_capacity(vars.len());
+        let mut body = 0;
+        let mut depth = 0;
+        for var in vars {
+            if !std::ptr::eq(tape, var.tape) {
+                return Err(Failure::New(Fault {
+                    kind: ErrorKind::Scope,
+                    found: format!("operands of {name} are recorded on different tapes"),
+                    remedy: "bring a value over with tape.constant(other.value()?)".into(),
+                }));
+            }
+            let node = &self.nodes[var.id as usize];
+            if let Op::Error(_) = node.op {
+                return Err(Failure::Earlier(var.id));
+            }
+            if node.body != 0 {
+                let Some(found) = self.open.iter().rposition(|b| *b == node.body) else {
+                    return Err(Failure::New(Fault {
+                        kind: ErrorKind::Scope,
+                        found: format!(
+                            "an operand of {name} (recorded at {}:{}) belongs to a scan body that has ended",
+                            node.at.file(),
+                            node.at.line()
+                        ),
+                        remedy: "return it from the body's closure as a carry or an output".into(),
+                    }));
+                };
+                if found > depth {
+                    (depth, body) = (found, node.body);
+                }
+            }
+            inputs.push(self.kept.get(&var.id).copied().unwrap_or(var.id));
+        }
+        let nodes: SmallVec<[&Node; 4]> = inputs.iter().map(|id| &self.nodes[*id as usize]).collect();
+        let Some(Recorded { op, shape, dtype }) = build(&nodes).map_err(Failure::New)? else {
+            return Ok(inputs[0]);
+        };
+        let hash = structure(&op, nodes.iter().map(|n| n.hash), &shape, dtype);
+        drop(nodes);
+        Ok(self.push(Node { op, inputs, shape, dtype, body, hash, at }))
+    }
+
+    /// The number a bare-number node stands for.
+    pub(crate) fn number_of(&self, id: NodeId) -> Option<f64> {
+        match self.nodes[id as usize].op {
+            Op::Literal(bits) => Some(f64::from_bits(bits)),
+            Op::Scalar(ordinal) => match self.leaves[ordinal as usize] {
+                LeafValue::Number(value) => Some(value),
+                LeafValue::Tensor(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, node: Node) -> NodeId {
+        let id = self.nodes.len();
+        assert!(id < u32::MAX as usize, "a tape holds at most 2^32 nodes");
+        self.nodes.push(node);
+        id as NodeId
+    }
+
+    pub(crate) fn push_error(&mut self, error: Error) -> NodeId {
+        let op = Op::Error(self.errors.len() as u32);
+        let at = error.location().unwrap_or(Location::caller());
+        self.errors.push(error);
+        self.push(Node {
+            op,
+            inputs: Inputs::new(),
+            shape: Shape::scalar(),
+            dtype: DType::F32,
+            body: 0,
+            hash: 0,
+            at,
+        })
+    }
+
+    fn push_leaf(
+        &mut self,
+        value: LeafValue,
+        shape: Shape,
+        dtype: DType,
+        at: &'static Location<'static>,
+    ) -> NodeId {
+        let ordinal = self.leaves.len() as u32;
+        let op = match value {
+            LeafValue::Tensor(_) => Op::Leaf(ordinal),
+            LeafValue::Number(_) => Op::Scalar(ordinal),
+        };
+        self.leaves.push(value);
+        let hash = structure(&op, std::iter::empty(), &shape, dtype);
+        self.push(Node { op, inputs: Inputs::new(), shape, dtype, body: 0, hash, at })
+    }
+}

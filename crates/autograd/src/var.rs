@@ -1,0 +1,135 @@
+//! The handle of a recorded value.
+
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::node::{Node, NodeId, Op};
+use crate::shape::Shape;
+use crate::tape::Tape;
+use crate::tensor::Tensor;
+use std::fmt;
+
+/// A recorded value: a copyable handle into its [`Tape`].
+///
+/// Operations never fail on the spot. A mistake (shapes that do not fit, mixed element types)
+/// makes the result invalid; the error, with the address of the offending line, is handed to
+/// whoever asks for a value, a shape or a gradient.
+#[derive(Clone, Copy)]
+pub struct Var<'t> {
+    pub(crate) tape: &'t Tape,
+    pub(crate) id: NodeId,
+}
+
+impl<'t> Var<'t> {
+    /// The tape it is recorded on.
+    pub fn tape(self) -> &'t Tape {
+        self.tape
+    }
+
+    /// The shape.
+    ///
+    /// # Errors
+    /// The error this value carries.
+    pub fn shape(self) -> Result<Shape> {
+        self.tape.owned(self)?;
+        Ok(self.node(|n| n.shape.clone()))
+    }
+
+    /// The extents as an array, for destructuring: `let [t, b, h] = x.dims()?;`.
+    ///
+    /// # Errors
+    /// The error this value carries, or that it does not have `N` axes.
+    #[track_caller]
+    pub fn dims<const N: usize>(self) -> Result<[usize; N]> {
+        let shape = self.shape()?;
+        <[usize; N]>::try_from(&shape[..]).map_err(|_| {
+            Error::new(ErrorKind::Shape, "dims", format!("expected {N} axes, found the shape {shape}"), "")
+        })
+    }
+
+    /// The element type.
+    ///
+    /// # Errors
+    /// The error this value carries.
+    pub fn dtype(self) -> Result<DType> {
+        self.tape.owned(self)?;
+        Ok(self.node(|n| n.dtype))
+    }
+
+    /// Computes the value. What was asked is held: operations recorded later read it, and asking again costs nothing.
+    ///
+    /// # Errors
+    /// The error this value carries, or one found while running (an index out of range).
+    pub fn value(self) -> Result<Tensor> {
+        let [value] = self.tape.eval([self])?;
+        Ok(value)
+    }
+
+    /// Computes the value of a one-element tensor.
+    ///
+    /// # Errors
+    /// As [`value`](Var::value), or if there is not exactly one element.
+    #[track_caller]
+    pub fn item(self) -> Result<f64> {
+        let shape = self.shape()?;
+        if shape.numel() != 1 {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                "item",
+                format!("the value {shape} has {} elements, expected one", shape.numel()),
+                "reduce it first (sum, mean), or use value()",
+            ));
+        }
+        self.value()?.item()
+    }
+
+    /// Computes the value now, so that later requests do not compute it again.
+    ///
+    /// # Errors
+    /// As [`value`](Var::value).
+    pub fn keep(self) -> Result<Var<'t>> {
+        self.value()?;
+        Ok(self)
+    }
+
+    /// Labels the value for errors and listings.
+    pub fn named(self, name: &str) -> Var<'t> {
+        self.tape.name(self.id, name);
+        self
+    }
+
+    /// The same value, through which no derivative flows.
+    #[track_caller]
+    pub fn detach(self) -> Var<'t> {
+        use crate::tape::Recorded;
+        self.tape.op("detach", &[self], |inputs| {
+            let [x] = inputs else { unreachable!("one input was given") };
+            Ok(Some(Recorded { op: Op::StopGradient, shape: x.shape.clone(), dtype: x.dtype }))
+        })
+    }
+
+    /// Reads the node.
+    pub(crate) fn node<R>(self, read: impl FnOnce(&Node) -> R) -> R {
+        read(&self.tape.inner.borrow().nodes[self.id as usize])
+    }
+
+    /// The bits of the number this node is, if it is part of the structure.
+    pub(crate) fn as_literal(self) -> Option<f64> {
+        self.node(|n| match n.op {
+            Op::Literal(bits) => Some(f64::from_bits(bits)),
+            _ => None,
+        })
+    }
+}
+
+impl fmt::Debug for Var<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.id)?;
+        if let Some(name) = self.tape.name_of(self.id) {
+            write!(f, " {name}")?;
+        }
+        match self.shape() {
+            Ok(shape) => write!(f, ": {}{}", self.node(|n| n.dtype), shape),
+            Err(error) => write!(f, ": {error}"),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! General matrix multiplication with reproducible bits.
+//!
+//! # Contract
+//!
+//! Element `(i, j)` of `A B` is one fixed sequence of operations: for each block of [`K_BLOCK`](GemmElem::K_BLOCK)
+//! consecutive k, `acc = 0; acc = fma(a[i,k], b[k,j], acc)` for k in order; the blocks' sums are added in order,
+//! `(acc0 + acc1) + ...`, starting from `C` when the product accumulates. Nothing else influences the bits: not M or
+//! N, not the element's position, not strides or packing, not which rows or columns are computed in one call. Hence
+//! rows or columns can be split between threads, and K at multiples of `K_BLOCK`, with identical results. Zeros are
+//! not skipped, so NaN and infinities propagate as the arithmetic says.
+//!
+//! The portable kernels round the product before the addition (no hardware FMA is assumed); bits are compared within
+//! one [`Isa`] only.
+//!
+//! # Structure
+//!
+//! [`vector`](self) wraps one register, `kernel` computes one tile in registers from any strides, `pack` copies
+//! operands where locality pays, `driver` holds the cache blocking. The structure is that of Goto and van de Geijn,
+//! "Anatomy of High-Performance Matrix Multiplication" (2008), except that few rows run wide over N instead.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod driver;
+mod kernel;
+mod mat;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod pack;
+mod peak;
+mod portable;
+mod vector;
+
+#[cfg(test)]
+mod tests;
+
+pub use mat::{Mat, MatMut};
+pub use pack::PackedB;
+pub use peak::peak_fma;
+
+use crate::{Isa, available, isa};
+use driver::Source;
+
+mod sealed {
+    use super::kernel::Kernels;
+    use crate::Isa;
+
+    #[allow(unreachable_pub, private_interfaces)]
+    pub trait Sealed: Copy + Send + Sync + 'static {
+        const ZERO: Self;
+        fn kernels(isa: Isa) -> &'static Kernels<Self>;
+        /// # Safety
+        /// As [`turn_scalar`](super::pack::turn_scalar).
+        unsafe fn turn(to: *mut Self, to_stride: usize, from: *const Self, stride: usize);
+    }
+}
+
+/// An element type of [`gemm`]: `f32` or `f64`.
+pub trait GemmElem: sealed::Sealed {
+    /// Products summed in one register before they are added to C. Part of the contract: a split of K at multiples
+    /// of it, accumulated in order, gives the bits of the whole product.
+    const K_BLOCK: usize;
+}
+
+macro_rules! gemm_elem {
+    ($elem:ty, $module:ident, $turn:ident, $k_block:literal) => {
+        #[allow(private_interfaces)]
+        impl sealed::Sealed for $elem {
+            const ZERO: Self = 0.0;
+
+            #[inline]
+            fn kernels(isa: Isa) -> &'static kernel::Kernels<Self> {
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512 => &avx512::$module::KERNELS,
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 => &avx2::$module::KERNELS,
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon => &neon::$module::KERNELS,
+                    _ => &portable::$module::KERNELS,
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn turn(to: *mut Self, to_stride: usize, from: *const Self, stride: usize) {
+                // SAFETY: the same contract.
+                unsafe { pack::$turn(to, to_stride, from, stride) };
+            }
+        }
+
+        impl GemmElem for $elem {
+            const K_BLOCK: usize = $k_block;
+        }
+    };
+}
+
+gemm_elem!(f32, f32_kernels, turn_f32, 512);
+gemm_elem!(f64, f64_kernels, turn_scalar, 512);
+
+/// `C = A B`, or `C += A B` if `accumulate`, with `A [M, K]`, `B [K, N]`, `C [M, N]`.
+///
+/// With `K == 0` the product is zero; with `M == 0` or `N == 0` nothing happens. Runs on the calling thread and
+/// allocates nothing once its thread-local scratch memory has grown.
+///
+/// ```
+/// use wengert_kernels::gemm::{Mat, MatMut, gemm};
+/// let a = Mat::row_major(&[1.0f64, 2.0, 3.0, 4.0], 2, 2);
+/// let mut c = [0.0; 4];
+/// gemm(a, a.t(), MatMut::row_major(&mut c, 2, 2), false);
+/// assert_eq!(c, [5.0, 11.0, 11.0, 25.0]);
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit.
+#[track_caller]
+pub fn gemm<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumulate: bool) {
+    check(
+        "gemm",
+        (a.rows(), a.cols()),
+        (b.rows(), b.cols()),
+        (c.rows(), c.cols()),
+    );
+    driver::product(isa(), a, Source::View(b), c, accumulate);
+}
+
+/// [`gemm`] with a `B` packed beforehand: the same bits, without packing it again for every product.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[track_caller]
+pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, c: MatMut<'_, E>, accumulate: bool) {
+    check(
+        "gemm_packed",
+        (a.rows(), a.cols()),
+        (b.rows(), b.cols()),
+        (c.rows(), c.cols()),
+    );
+    driver::product(b.isa(), a, Source::Packed(b, 0), c, accumulate);
+}
+
+/// [`gemm_packed`] with the columns `first .. first + c.cols()` of B only, for callers who split columns between
+/// threads.
+///
+/// # Panics
+/// If the shapes do not fit, or `first` is not a multiple of [`PackedB::panel_cols`].
+#[track_caller]
+pub fn gemm_packed_cols<E: GemmElem>(
+    a: Mat<'_, E>,
+    b: &PackedB<E>,
+    first: usize,
+    c: MatMut<'_, E>,
+    accumulate: bool,
+) {
+    assert!(
+        first.is_multiple_of(b.panel_cols()) && first <= b.cols() && c.cols() <= b.cols() - first,
+        "gemm_packed_cols: columns {first}..{first}+{} of {} columns in panels of {}",
+        c.cols(),
+        b.cols(),
+        b.panel_cols()
+    );
+    check(
+        "gemm_packed_cols",
+        (a.rows(), a.cols()),
+        (b.rows(), c.cols()),
+        (c.rows(), c.cols()),
+    );
+    driver::product(b.isa(), a, Source::Packed(b, first), c, accumulate);
+}
+
+/// [`gemm`] on a given instruction set, so that tests reach every one of them.
+///
+/// # Panics
+/// If the shapes do not fit or the processor lacks the instruction set.
+#[doc(hidden)]
+#[track_caller]
+pub fn gemm_for<E: GemmElem>(
+    isa: Isa,
+    a: Mat<'_, E>,
+    b: Mat<'_, E>,
+    c: MatMut<'_, E>,
+    accumulate: bool,
+) {
+    assert!(
+        available().contains(&isa),
+        "gemm_for: this processor lacks {isa:?}"
+    );
+    check(
+        "gemm",
+        (a.rows(), a.cols()),
+        (b.rows(), b.cols()),
+        (c.rows(), c.cols()),
+    );
+    driver::product(isa, a, Source::View(b), c, accumulate);
+}
+
+#[track_caller]
+#[inline]
+fn check(what: &str, a: (usize, usize), b: (usize, usize), c: (usize, usize)) {
+    assert!(
+        a.1 == b.0 && c == (a.0, b.1),
+        "{what}: C [{}, {}] = A [{}, {}] times B [{}, {}]: the shapes do not fit",
+        c.0,
+        c.1,
+        a.0,
+        a.1,
+        b.0,
+        b.1
+    );
+}

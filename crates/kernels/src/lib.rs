@@ -1,0 +1,26 @@
+//! Kernels of wengert: slices in, slices out.
+//!
+//! Vector maths over a [`Lane`], drivers that compile it for every instruction set, the tile interpreter for
+//! fused elementwise programs, matrix products, reductions and copies, behind one
+//! [runtime dispatch](isa). All `unsafe` code of the workspace lives here.
+//!
+//! Every result is a function of the operands' values and extents alone: not of alignment, layout, thread count
+//! or position in a batch.
+
+pub mod gemm;
+mod isa;
+mod lane;
+mod map;
+mod math;
+mod memory;
+mod reduce;
+mod strided;
+mod tile;
+
+pub use isa::{Isa, available, isa};
+pub use lane::{Lane, Num};
+pub use map::{Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for};
+pub use memory::{Access, Arena, Memory, Pod, Span};
+pub use reduce::{ReduceShape, Reduction, reduce};
+pub use strided::{MAX_AXES, copy, fill, for_each_row};
+pub use tile::{Input, InputData, Output, Source, Store, TILE, TileOp, TileProgram};

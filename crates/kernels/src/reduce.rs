@@ -1,0 +1,262 @@
+//! Reductions along one axis, in an order that depends on the extents alone.
+//!
+//! A sum's bits are a function of the logical sequence of its addends: the same for every layout,
+//! shard and thread count. Along the last axis, addend `r` goes to lane `r mod 16` of its block of
+//! 1,024, the lanes are added as a balanced tree, and block totals are added in order. Along any other axis,
+//! rows are added in order within blocks of 64, and block totals are added in order: rounding
+//! errors grow with the block size plus the number of blocks, not with the length.
+
+use crate::isa::{Task, dispatch};
+use crate::lane::Num;
+use crate::memory::Pod;
+
+/// What a reduction does with its addends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// Σ x; 0 for no addends.
+    Sum,
+    /// Π x; 1 for no factors.
+    Prod,
+    /// max x, NaN if any is NaN.
+    Max,
+    /// min x, NaN if any is NaN.
+    Min,
+}
+
+const LANES: usize = 16;
+const RUN: usize = 1024;
+const ROWS: usize = 64;
+
+trait Fold: Copy {
+    fn neutral<E: Num>() -> Option<E>;
+    fn fold<E: Num>(a: E, b: E) -> E;
+}
+
+macro_rules! fold {
+    ($name:ident, $neutral:expr, $method:ident) => {
+        #[derive(Clone, Copy)]
+        struct $name;
+        impl Fold for $name {
+            #[inline(always)]
+            fn neutral<E: Num>() -> Option<E> {
+                $neutral
+            }
+            #[inline(always)]
+            fn fold<E: Num>(a: E, b: E) -> E {
+                a.$method(b)
+            }
+        }
+    };
+}
+fold!(Sum, Some(E::ZERO), add);
+fold!(Prod, Some(E::ONE), mul);
+fold!(Max, None, max);
+fold!(Min, None, min);
+
+/// The extents and input strides of a reduction `[outer, reduced, inner] -> [outer, inner]`.
+///
+/// The innermost extent that is larger than one has unit stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReduceShape {
+    /// Kept positions outside of the reduced axis, and their stride.
+    pub outer: (usize, usize),
+    /// Addends, and their stride.
+    pub reduced: (usize, usize),
+    /// Kept positions inside of the reduced axis (stride 1).
+    pub inner: usize,
+}
+
+/// Reduces `src` into `dst` (`[outer, inner]`, contiguous).
+///
+/// # Panics
+/// If the extents leave a slice, or a maximum or minimum has no elements.
+pub fn reduce<E: Num + Pod>(kind: Reduction, shape: ReduceShape, dst: &mut [E], src: &[E]) {
+    match kind {
+        Reduction::Sum => dispatch(Job { shape, dst, src, fold: Sum }),
+        Reduction::Prod => dispatch(Job { shape, dst, src, fold: Prod }),
+        Reduction::Max => dispatch(Job { shape, dst, src, fold: Max }),
+        Reduction::Min => dispatch(Job { shape, dst, src, fold: Min }),
+    }
+}
+
+struct Job<'a, E, F> {
+    shape: ReduceShape,
+    dst: &'a mut [E],
+    src: &'a [E],
+    fold: F,
+}
+
+impl<E: Num + Pod, F: Fold> Task for Job<'_, E, F> {
+    type Out = ();
+    #[inline(always)]
+    fn run(self) {
+        let Job { shape: ReduceShape { outer, reduced, inner }, dst, src, fold } = self;
+        if outer.0 * inner == 0 {
+            return;
+        }
+        if reduced.0 == 0 {
+            dst.fill(F::neutral().expect("the recording refuses a maximum over nothing"));
+            return;
+        }
+        for o in 0..outer.0 {
+            let src = &src[o * outer.1..];
+            let dst = &mut dst[o * inner..(o + 1) * inner];
+            if inner == 1 && reduced.1 == 1 {
+                dst[0] = along(fold, &src[..reduced.0]);
+            } else if inner == 1 {
+                dst[0] = gathered(fold, src, reduced);
+            } else {
+                across(fold, dst, src, reduced);
+            }
+        }
+    }
+}
+
+/// Reduces one run of adjacent elements.
+#[inline(always)]
+fn along<E: Num, F: Fold>(_: F, src: &[E]) -> E {
+    let mut total: Option<E> = None;
+    for run in src.chunks(RUN) {
+        let mut lanes = [run[0]; LANES];
+        let head = run.len().min(LANES);
+        lanes[..head].copy_from_slice(&run[..head]);
+        let mut chunks = run[head..].chunks_exact(LANES);
+        for chunk in &mut chunks {
+            for (lane, value) in lanes.iter_mut().zip(chunk) {
+                *lane = F::fold(*lane, *value);
+            }
+        }
+        for (lane, value) in lanes.iter_mut().zip(chunks.remainder()) {
+            *lane = F::fold(*lane, *value);
+        }
+        let mut width = head;
+        while width > 1 {
+            let half = width.div_ceil(2);
+            for i in 0..width - half {
+                lanes[i] = F::fold(lanes[i], lanes[i + half]);
+            }
+            width = half;
+        }
+        total = Some(total.map_or(lanes[0], |t| F::fold(t, lanes[0])));
+    }
+    total.expect("a run has elements")
+}
+
+/// As [`along`], for elements with a stride.
+#[inline(always)]
+fn gathered<E: Num + Pod, F: Fold>(fold: F, src: &[E], (n, stride): (usize, usize)) -> E {
+    let mut total: Option<E> = None;
+    let mut run = [E::default(); RUN];
+    let mut at = 0;
+    while at < n {
+        let len = RUN.min(n - at);
+        for (i, slot) in run[..len].iter_mut().enumerate() {
+            *slot = src[(at + i) * stride];
+        }
+        let part = along(fold, &run[..len]);
+        total = Some(total.map_or(part, |t| F::fold(t, part)));
+        at += len;
+    }
+    total.expect("a run has elements")
+}
+
+/// Reduces rows into a row.
+#[inline(always)]
+fn across<E: Num, F: Fold>(_: F, dst: &mut [E], src: &[E], (n, stride): (usize, usize)) {
+    const STRIP: usize = 64;
+    let mut block = [E::default(); STRIP];
+    let width = dst.len();
+    let mut col = 0;
+    while col < width {
+        let len = STRIP.min(width - col);
+        let (dst, block) = (&mut dst[col..col + len], &mut block[..len]);
+        let mut row = 0;
+        while row < n {
+            let end = (row + ROWS).min(n);
+            block.copy_from_slice(&src[row * stride + col..][..len]);
+            for r in row + 1..end {
+                for (acc, value) in block.iter_mut().zip(&src[r * stride + col..][..len]) {
+                    *acc = F::fold(*acc, *value);
+                }
+            }
+            if row == 0 {
+                dst.copy_from_slice(block);
+            } else {
+                for (acc, value) in dst.iter_mut().zip(block.iter()) {
+                    *acc = F::fold(*acc, *value);
+                }
+            }
+            row = end;
+        }
+        col += len;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(n: usize) -> Vec<f64> {
+        (0..n).map(|i| ((i * 7919) % 1013) as f64 / 7.0 - 60.0).collect()
+    }
+
+    #[test]
+    fn sums_match_a_plain_loop() {
+        for n in [1, 2, 15, 16, 17, 100, 1023, 1024, 1025, 5000] {
+            let x = data(n);
+            let mut out = [0.0];
+            reduce(Reduction::Sum, ReduceShape { outer: (1, 0), reduced: (n, 1), inner: 1 }, &mut out, &x);
+            let plain: f64 = x.iter().sum();
+            assert!((out[0] - plain).abs() <= 1e-9 * plain.abs().max(1.0), "{n}: {} {plain}", out[0]);
+        }
+    }
+
+    #[test]
+    fn strided_addends_give_the_same_bits() {
+        let n = 2500;
+        let x = data(n);
+        let wide: Vec<f64> = x.iter().flat_map(|v| [*v, 1e9, -3.0]).collect();
+        let (mut a, mut b) = ([0.0], [0.0]);
+        reduce(Reduction::Sum, ReduceShape { outer: (1, 0), reduced: (n, 1), inner: 1 }, &mut a, &x);
+        reduce(Reduction::Sum, ReduceShape { outer: (1, 0), reduced: (n, 3), inner: 1 }, &mut b, &wide);
+        assert_eq!(a[0].to_bits(), b[0].to_bits());
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_their_neighbours() {
+        let (n, width) = (200, 130);
+        let x = data(n * width);
+        let mut all = vec![0.0; width];
+        reduce(Reduction::Sum, ReduceShape { outer: (1, 0), reduced: (n, width), inner: width }, &mut all, &x);
+        for start in [0, 1, 63, 100] {
+            let mut some = vec![0.0; 30];
+            let shape = ReduceShape { outer: (1, 0), reduced: (n, width), inner: 30 };
+            reduce(Reduction::Sum, shape, &mut some, &x[start..]);
+            assert_eq!(some, all[start..start + 30]);
+        }
+    }
+
+    #[test]
+    fn extrema_and_products() {
+        let x = [3.0f32, -1.0, 2.0, 5.0, 0.5, -7.0];
+        let shape = ReduceShape { outer: (2, 3), reduced: (3, 1), inner: 1 };
+        let mut out = [0.0; 2];
+        reduce(Reduction::Max, shape, &mut out, &x);
+        assert_eq!(out, [3.0, 5.0]);
+        reduce(Reduction::Min, shape, &mut out, &x);
+        assert_eq!(out, [-1.0, -7.0]);
+        reduce(Reduction::Prod, shape, &mut out, &x);
+        assert_eq!(out, [-6.0, -17.5]);
+        let nan = [1.0, f32::NAN, 3.0];
+        let mut out = [0.0];
+        reduce(Reduction::Max, ReduceShape { outer: (1, 0), reduced: (3, 1), inner: 1 }, &mut out, &nan);
+        assert!(out[0].is_nan());
+    }
+
+    #[test]
+    fn no_addends() {
+        let mut out = [9.0f32; 2];
+        reduce(Reduction::Sum, ReduceShape { outer: (1, 0), reduced: (0, 2), inner: 2 }, &mut out, &[]);
+        assert_eq!(out, [0.0; 2]);
+    }
+}
