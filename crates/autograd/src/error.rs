@@ -47,12 +47,7 @@ impl Error {
     /// An error of operation `op`: `found` says what was found and expected, `remedy` what to do
     /// (may be empty). The address is the caller's.
     #[track_caller]
-    pub fn new(
-        kind: ErrorKind,
-        op: impl Into<String>,
-        found: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    pub fn new(kind: ErrorKind, op: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Error::at(kind, op, found, remedy, Some(Location::caller()))
     }
 

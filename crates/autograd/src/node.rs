@@ -26,7 +26,11 @@ pub(crate) enum Op {
     /// A number that is part of the structure, as the bits of an `f64`.
     Literal(u64),
     /// Component `index` of what a scan body receives at each step.
-    Placeholder { body: BodyId, kind: Port, index: u32 },
+    Placeholder {
+        body: BodyId,
+        kind: Port,
+        index: u32,
+    },
     /// A loop over time, by its number on the tape; inputs: initial carries, items, captured values.
     Scan(u32),
     /// Carry component after the last step; input: the scan.

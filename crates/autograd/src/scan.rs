@@ -360,8 +360,7 @@ impl<'t> Body<'t> {
         let op = Op::Scan(inner.scans.len() as u32);
         inner.scans.push(Rc::new(def));
         let hash = hasher.finish128();
-        let node =
-            Node { op, inputs, shape: Shape::scalar(), dtype: DType::Bool, body, hash, at: self.at };
+        let node = Node { op, inputs, shape: Shape::scalar(), dtype: DType::Bool, body, hash, at: self.at };
         let id = inner.push(node);
         inner.bodies[self.id as usize].scan = Some(id);
         Var { tape: self.tape, id }

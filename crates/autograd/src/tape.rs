@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     bindings: Vec<(ParamId, NodeId)>,
     /// Nodes whose value is held: later uses read the held copy.
     kept: HashMap<NodeId, NodeId>,
+    /// Nodes to be computed and held by the next program.
+    pub marked: Vec<NodeId>,
     names: HashMap<NodeId, String>,
     /// The address given to nodes recorded by a derivative rule: that of the operation differentiated.
     pub address: Option<&'static Location<'static>>,
@@ -141,6 +143,7 @@ impl Tape {
             params: HashMap::new(),
             bindings: Vec::new(),
             kept: HashMap::new(),
+            marked: Vec::new(),
             names: HashMap::new(),
             address: None,
         };
@@ -257,11 +260,14 @@ impl Tape {
         for var in vars {
             self.owned(*var)?;
         }
-        let ids: Vec<NodeId> = vars.iter().map(|v| v.id).collect();
-        let values = crate::program::evaluate(self, &ids)?;
+        let mut ids: Vec<NodeId> = vars.iter().map(|v| v.id).collect();
+        let marked = std::mem::take(&mut self.inner.borrow_mut().marked);
+        ids.extend(marked.into_iter().filter(|id| self.held(*id).is_none() && self.valid(*id)));
+        let mut values = crate::program::evaluate(self, &ids)?;
         for (id, value) in ids.iter().zip(&values) {
             self.hold(*id, value);
         }
+        values.truncate(vars.len());
         Ok(values)
     }
 
@@ -376,6 +382,10 @@ impl Tape {
         self.op(name, &[], |_| Err(fault))
     }
 
+    fn valid(&self, id: NodeId) -> bool {
+        !matches!(self.inner.borrow().nodes[id as usize].op, Op::Error(_))
+    }
+
     /// Checks that `var` is of this tape and valid.
     pub(crate) fn owned(&self, var: Var<'_>) -> Result<()> {
         if !std::ptr::eq(self, var.tape) {
@@ -475,24 +485,10 @@ impl Inner {
         let op = Op::Error(self.errors.len() as u32);
         let at = error.location().unwrap_or(Location::caller());
         self.errors.push(error);
-        self.push(Node {
-            op,
-            inputs: Inputs::new(),
-            shape: Shape::scalar(),
-            dtype: DType::F32,
-            body: 0,
-            hash: 0,
-            at,
-        })
+        self.push(Node { op, inputs: Inputs::new(), shape: Shape::scalar(), dtype: DType::F32, body: 0, hash: 0, at })
     }
 
-    fn push_leaf(
-        &mut self,
-        value: LeafValue,
-        shape: Shape,
-        dtype: DType,
-        at: &'static Location<'static>,
-    ) -> NodeId {
+    fn push_leaf(&mut self, value: LeafValue, shape: Shape, dtype: DType, at: &'static Location<'static>) -> NodeId {
         let ordinal = self.leaves.len() as u32;
         let op = match value {
             LeafValue::Tensor(_) => Op::Leaf(ordinal),

@@ -66,10 +66,6 @@ impl Buffer {
             Buffer::F64(_) => DType::F64,
         }
     }
-
-    fn len(&self) -> usize {
-        with_buffer!(self, v => v.len())
-    }
 }
 
 /// Typed access to a buffer for an [`Element`].
@@ -435,12 +431,7 @@ fn check_count(found: usize, shape: &Shape) -> Result<()> {
         return Ok(());
     }
     let wanted = wanted.map_or("more than memory can hold".to_string(), |n| n.to_string());
-    Err(Error::new(
-        ErrorKind::Shape,
-        "tensor",
-        format!("{found} elements given, the shape {shape} holds {wanted}"),
-        "",
-    ))
+    Err(Error::new(ErrorKind::Shape, "tensor", format!("{found} elements given, the shape {shape} holds {wanted}"), ""))
 }
 
 impl fmt::Debug for Tensor {
@@ -485,11 +476,4 @@ fn fmt_axis(
         fmt_axis(f, tensor, values, strides, axis + 1, at + i * strides[axis])?;
     }
     f.write_str("]")
-}
-
-/// How [`Tensor`] buffers are reached by the executor.
-impl Buffer {
-    pub(crate) fn byte_len(&self) -> usize {
-        self.len() * self.dtype().size()
-    }
 }

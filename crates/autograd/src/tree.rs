@@ -25,6 +25,12 @@ pub trait Tree<'t>: Sized {
         all
     }
 
+    /// The same tree with every leaf marked by [`Var::keep`].
+    #[track_caller]
+    fn keep(&self) -> Self {
+        self.map_vars(&mut Path::root(), &mut |_, var| var.keep())
+    }
+
     /// The same tree with other leaves, given in order.
     ///
     /// # Panics

@@ -82,13 +82,24 @@ impl<'t> Var<'t> {
         self.value()?.item()
     }
 
-    /// Computes the value now, so that later requests do not compute it again.
-    ///
-    /// # Errors
-    /// As [`value`](Var::value).
-    pub fn keep(self) -> Result<Var<'t>> {
-        self.value()?;
-        Ok(self)
+    /// Marks the value: the next program that runs on this tape computes and holds it along the way, so that
+    /// asking for it later costs nothing.
+    #[track_caller]
+    pub fn keep(self) -> Var<'t> {
+        if self.tape.owned(self).is_ok() && self.node(|n| n.body) != 0 {
+            let found = "the value belongs to a scan body: it has one value for each step";
+            return self.invalid("keep", found, "return it from the body's closure as an output, and keep that");
+        }
+        self.tape.inner.borrow_mut().marked.push(self.id);
+        self
+    }
+
+    /// An invalid value in place of this one, for checks of one's own: whoever asks for it receives an error
+    /// of `op` that says what was `found` and gives a `remedy` (may be empty), with the caller's address.
+    #[track_caller]
+    pub fn invalid(self, op: &str, found: impl Into<String>, remedy: &str) -> Var<'t> {
+        use crate::tape::Fault;
+        self.tape.op(op, &[self], |_| Err(Fault { kind: ErrorKind::Shape, found: found.into(), remedy: remedy.into() }))
     }
 
     /// Labels the value for errors and listings.

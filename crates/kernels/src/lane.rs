@@ -13,9 +13,7 @@ use sealed::Sealed;
 /// Elementwise ops are written once against this trait (or [`Lane`]) as straight-line code. There is
 /// no `bool`: comparisons give 1 or 0 and [`select`](Num::select) chooses, so that the code
 /// vectorises. Integer arithmetic wraps. The trait is sealed.
-pub trait Num:
-    Sealed + Copy + Default + PartialEq + PartialOrd + Send + Sync + Debug + 'static
-{
+pub trait Num: Sealed + Copy + Default + PartialEq + PartialOrd + Send + Sync + Debug + 'static {
     /// 0.
     const ZERO: Self;
     /// 1.

@@ -18,7 +18,7 @@ mod strided;
 mod tile;
 
 pub use isa::{Isa, available, isa};
-pub use lane::{Lane, Num};
+pub use lane::{Lane, Num, Unfused};
 pub use map::{Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for};
 pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use reduce::{ReduceShape, Reduction, reduce};

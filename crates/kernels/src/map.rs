@@ -205,22 +205,12 @@ fn baseline<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], a: &[E], b: &[
     fn long<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], a: &[E], b: &[E], c: &[E]) {
         blocks::<M, E, N>(dst, a, b, c);
     }
-    cover::<E, N>(
-        long::<M, E, N>,
-        |dst, src| padded::<M, E, N>(fill, spill, dst, src),
-        dst,
-        [a, b, c],
-    );
+    cover::<E, N>(long::<M, E, N>, |dst, src| padded::<M, E, N>(fill, spill, dst, src), dst, [a, b, c]);
 }
 
 /// [`baseline`] for a float op on portable code: with `E::Portable`, whose multiply-add is not fused.
 fn portable_lane<F: LaneMap<N>, E: Lane, const N: usize>(dst: &mut [E], a: &[E], b: &[E], c: &[E]) {
-    baseline::<AsLane<F>, E::Portable, N>(
-        E::portable_mut(dst),
-        E::portable(a),
-        E::portable(b),
-        E::portable(c),
-    );
+    baseline::<AsLane<F>, E::Portable, N>(E::portable_mut(dst), E::portable(a), E::portable(b), E::portable(c));
 }
 
 /// Stops the request for an instruction set that this processor lacks.

@@ -35,9 +35,7 @@ pub struct Span {
 
 impl Span {
     fn overlaps(&self, other: &Span) -> bool {
-        self.region == other.region
-            && self.start < other.start + other.bytes
-            && other.start < self.start + self.bytes
+        self.region == other.region && self.start < other.start + other.bytes && other.start < self.start + self.bytes
     }
 }
 

@@ -96,12 +96,6 @@ impl<'t> Store<'t> {
         pending.expect("the walk takes what it has reached").total(Var { tape: self.tape, id })
     }
 
-    /// As [`take`](Store::take), if anything was contributed.
-    pub(super) fn take_if_any(&mut self, id: NodeId) -> Option<Var<'t>> {
-        let pending = self.pending[(id - self.start) as usize].take();
-        pending.map(|pending| pending.total(Var { tape: self.tape, id }))
-    }
-
     pub(super) fn take_scan(&mut self, id: NodeId) -> ScanCotangents<'t> {
         self.scans.remove(&id).unwrap_or_default()
     }

@@ -71,9 +71,8 @@ impl<'t> Var<'t> {
             return Err(self);
         }
         let (shape, dtype) = self.node(|n| (n.shape.clone(), n.dtype));
-        let fail = |kind, found: String, remedy: &str| {
-            Err(tape.fail("grad", Fault { kind, found, remedy: remedy.into() }))
-        };
+        let fail =
+            |kind, found: String, remedy: &str| Err(tape.fail("grad", Fault { kind, found, remedy: remedy.into() }));
         if !tape.is_differentiable() {
             return fail(ErrorKind::Gradient, "the tape is for inference".into(), "record on Tape::new()");
         }
@@ -100,7 +99,10 @@ pub(crate) fn vjp<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Op
     let Some((first, _)) = outputs.first() else { return vec![None; wrt.len()] };
     let tape = first.tape();
     if let Some(broken) = wrt.iter().find(|v| tape.owned(**v).is_err()) {
-        return vec![Some(if std::ptr::eq(broken.tape, tape) { *broken } else { broken.resolve(tape, None) }); wrt.len()];
+        return vec![
+            Some(if std::ptr::eq(broken.tape, tape) { *broken } else { broken.resolve(tape, None) });
+            wrt.len()
+        ];
     }
     let end = outputs.iter().map(|(v, _)| v.id).max().unwrap_or(0) + 1;
     let active = active_nodes(tape, wrt, end);

@@ -144,7 +144,7 @@ impl<'a> Flow<'a> {
         let mut live: Vec<bool> = (0..def.carries.len()).map(|k| cts.finals.contains_key(&k)).collect();
         loop {
             let mut reached = vec![false; range.len()];
-            let mut mark = |id: NodeId, reached: &mut Vec<bool>| {
+            let mark = |id: NodeId, reached: &mut Vec<bool>| {
                 if id >= def.nodes.start && id < def.nodes.end && flow.active(id) {
                     reached[(id - def.nodes.start) as usize] = true;
                 }

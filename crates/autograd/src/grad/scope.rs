@@ -35,12 +35,7 @@ impl<'a, 't> Scope<'a, 't> {
     }
 
     /// The scope of the derivative `body` of the forward `scan`.
-    pub(super) fn inside(
-        parent: &'a Scope<'a, 't>,
-        scan: NodeId,
-        def: Rc<ScanDef>,
-        body: Body<'t>,
-    ) -> Scope<'a, 't> {
+    pub(super) fn inside(parent: &'a Scope<'a, 't>, scan: NodeId, def: Rc<ScanDef>, body: Body<'t>) -> Scope<'a, 't> {
         let frame = Frame { parent, scan, def, body: RefCell::new(body), items: RefCell::default() };
         Scope { tape: parent.tape, frame: Some(frame) }
     }

@@ -22,5 +22,4 @@ impl<'t> Var<'t> {
     fn shifted(self, axis: isize) -> Var<'t> {
         self - self.max_axes(axis).unsqueeze(axis).detach()
     }
-
 }

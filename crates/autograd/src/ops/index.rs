@@ -81,13 +81,19 @@ fn check_index(x: &Node, index: &Node, axis: isize) -> Result<usize, Fault> {
         return Err(Fault::shape(format!("the value {} has no axis {axis}", x.shape), ""));
     };
     if index.dtype != DType::I64 {
-        return Err(Fault::dtype(format!("the index is {}, expected i64", index.dtype), "convert it: .cast(DType::I64)"));
+        return Err(Fault::dtype(
+            format!("the index is {}, expected i64", index.dtype),
+            "convert it: .cast(DType::I64)",
+        ));
     }
     let fits = index.shape.rank() == x.shape.rank()
         && (0..x.shape.rank()).all(|axis| axis == at || index.shape[axis] <= x.shape[axis]);
     if !fits {
         return Err(Fault::shape(
-            format!("the index is {}, the value {}: expected the same rank and, but on axis {at}, no larger extents", index.shape, x.shape),
+            format!(
+                "the index is {}, the value {}: expected the same rank and, but on axis {at}, no larger extents",
+                index.shape, x.shape
+            ),
             "unsqueeze or expand the index",
         ));
     }

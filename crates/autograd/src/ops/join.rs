@@ -33,7 +33,10 @@ impl<'t> Var<'t> {
             };
             if start.checked_add(len).is_none_or(|end| end > x.shape[at]) {
                 return Err(Fault::shape(
-                    format!("{len} entries from {start} on leave axis {axis} of {}, which has {}", x.shape, x.shape[at]),
+                    format!(
+                        "{len} entries from {start} on leave axis {axis} of {}, which has {}",
+                        x.shape, x.shape[at]
+                    ),
                     "",
                 ));
             }

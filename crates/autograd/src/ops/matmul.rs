@@ -115,11 +115,8 @@ impl Rule for Matmul {
             lead.broadcast_strides(&strides[..lead.rank()], &batch_shape)
         };
         let mut batch: Vec<usize> = batch_shape.to_vec();
-        let mut steps = [
-            leading(&sa, &a.strides).to_vec(),
-            leading(&sb, &b.strides).to_vec(),
-            c.strides[..rank - 2].to_vec(),
-        ];
+        let mut steps =
+            [leading(&sa, &a.strides).to_vec(), leading(&sb, &b.strides).to_vec(), c.strides[..rank - 2].to_vec()];
         // Batch axes over which the right operand is the same and rows stay evenly spaced are rows.
         while let Some(last) = batch.len().checked_sub(1) {
             let even = |step: usize, row: usize| step == row * m || batch[last] == 1;

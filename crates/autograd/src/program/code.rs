@@ -63,9 +63,18 @@ pub(crate) enum Instr {
     Gemm(Gemm),
     Reduce(ReduceInstr),
     /// `dst[i] = src[i]` over `dims`; buffer, element offset and strides of both.
-    Copy { dtype: DType, dims: Vec<usize>, src: (Buf, usize, Vec<usize>), dst: (Buf, usize, Vec<usize>) },
+    Copy {
+        dtype: DType,
+        dims: Vec<usize>,
+        src: (Buf, usize, Vec<usize>),
+        dst: (Buf, usize, Vec<usize>),
+    },
     /// Conversion of `len` adjacent elements.
-    Cast { from: (DType, Buf, usize), to: (DType, Buf, usize), len: usize },
+    Cast {
+        from: (DType, Buf, usize),
+        to: (DType, Buf, usize),
+        len: usize,
+    },
     Gather(IndexInstr),
     ScatterAdd(IndexInstr),
     Loop(LoopInstr),
@@ -239,8 +248,8 @@ pub(crate) fn merge_axes(dims: &[usize], operands: &mut [&mut Vec<usize>]) -> Ve
         if dims[axis] == 1 {
             continue;
         }
-        let joins = !out.is_empty()
-            && operands.iter().zip(&kept).all(|(s, k)| k.last().copied() == Some(s[axis] * dims[axis]));
+        let joins =
+            !out.is_empty() && operands.iter().zip(&kept).all(|(s, k)| k.last().copied() == Some(s[axis] * dims[axis]));
         if joins {
             *out.last_mut().expect("just checked") *= dims[axis];
             for (s, k) in operands.iter().zip(&mut kept) {

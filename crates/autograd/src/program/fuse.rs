@@ -18,8 +18,6 @@ pub(super) struct Units {
     pub order: Vec<Vec<usize>>,
     /// The lane type of each elementwise node.
     pub lanes: Vec<DType>,
-    /// The unit of each node.
-    pub of: Vec<usize>,
     /// Whether a node's value is used outside of its unit.
     pub leaves: Vec<bool>,
 }
@@ -115,13 +113,8 @@ fn schedule(graph: &Graph, lanes: Vec<DType>, set: &mut Sets) -> Units {
         }
         order.push(std::mem::take(&mut members[unit]));
     }
-    let mut position = vec![0; waiting.len()];
-    for (at, unit) in order.iter().enumerate() {
-        position[of[unit[0]]] = at;
-    }
-    of.iter_mut().for_each(|unit| *unit = position[*unit]);
     assert!(order.iter().map(Vec::len).sum::<usize>() == n, "the units of a graph have no cycle");
-    Units { order, lanes, of, leaves }
+    Units { order, lanes, leaves }
 }
 
 /// Disjoint sets of nodes.

@@ -266,7 +266,8 @@ impl<'g> Lower<'g> {
     pub(crate) fn alloc(&mut self, node: usize) -> Place {
         let place = self.alloc_any(node);
         debug_assert!(
-            self.shape(node).is_contiguous(&place.strides) || matches!(self.graph.nodes[node].op, GraphOp::Op(Op::Concat(_))),
+            self.shape(node).is_contiguous(&place.strides)
+                || matches!(self.graph.nodes[node].op, GraphOp::Op(Op::Concat(_))),
             "only operations that write with strides are given strided places"
         );
         place

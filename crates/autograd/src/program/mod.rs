@@ -9,8 +9,8 @@ mod code;
 mod fuse;
 mod graph;
 mod layout;
-mod lower;
 mod loops;
+mod lower;
 mod run;
 
 pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};

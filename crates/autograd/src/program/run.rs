@@ -1,7 +1,9 @@
 //! Execution: instructions over the memory of one run.
 
 use super::Program;
-use super::code::{AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, LoopInstr, Number, TileInput, TileInstr, extent};
+use super::code::{
+    AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, LoopInstr, Number, TileInput, TileInstr, extent,
+};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tape::LeafValue;
@@ -204,11 +206,8 @@ impl Machine<'_, '_> {
     }
 
     fn tile(&mut self, tile: &TileInstr, frame: &[Address]) {
-        let writes: SmallVec<[Span; 8]> = tile
-            .outputs
-            .iter()
-            .map(|(dtype, buf, offset, len)| span(frame, *dtype, *buf, *offset, *len))
-            .collect();
+        let writes: SmallVec<[Span; 8]> =
+            tile.outputs.iter().map(|(dtype, buf, offset, len)| span(frame, *dtype, *buf, *offset, *len)).collect();
         let access = self.memory.open(&writes);
         match &tile.program {
             AnyTile::F32(program) => {
@@ -230,7 +229,8 @@ impl Machine<'_, '_> {
         if op.m * op.n == 0 {
             return;
         }
-        let (a_extent, b_extent) = (extent(&[op.m, op.k], &[op.a.2.0, op.a.2.1]), extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]));
+        let (a_extent, b_extent) =
+            (extent(&[op.m, op.k], &[op.a.2.0, op.a.2.1]), extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]));
         let c_extent = extent(&[op.m, op.n], &[op.c.2, 1]);
         let mut one = |at: [usize; 3]| {
             let writes = [span(frame, op.dtype, op.c.0, op.c.1 + at[2], c_extent)];

@@ -39,13 +39,7 @@ pub(super) enum Source<'a, E> {
 }
 
 /// `C = A B` or `C += A B`; the caller has checked the shapes, and that the processor has `isa`.
-pub(super) fn product<E: GemmElem>(
-    isa: Isa,
-    a: Mat<'_, E>,
-    b: Source<'_, E>,
-    mut c: MatMut<'_, E>,
-    accumulate: bool,
-) {
+pub(super) fn product<E: GemmElem>(isa: Isa, a: Mat<'_, E>, b: Source<'_, E>, mut c: MatMut<'_, E>, accumulate: bool) {
     let (m, n, k) = (a.rows(), c.cols(), a.cols());
     if m == 0 || n == 0 {
         return;
@@ -59,21 +53,13 @@ pub(super) fn product<E: GemmElem>(
     let kernels = E::kernels(isa);
     let copy_a = m > 1 && n > PACKED_A_PANELS * kernels.nr() && a.col_stride() != 1;
     let copy_b = match b {
-        Source::View(b) => n > 1 && b.col_stride() != 1 || reread(&b, m),
+        Source::View(b) => n > 1 && b.col_stride() != 1 || reread(&b, m, kernels.mr()),
         Source::Packed(..) => false,
     };
     if copy_a || copy_b {
         let [lines_a, lines_b] = SCRATCH.take();
         let (mut to_a, mut to_b) = (Buffer::from_lines(lines_a), Buffer::from_lines(lines_b));
-        blocks(
-            kernels,
-            a,
-            b,
-            &mut c,
-            accumulate,
-            copy_a.then_some(&mut to_a),
-            copy_b.then_some(&mut to_b),
-        );
+        blocks(kernels, a, b, &mut c, accumulate, copy_a.then_some(&mut to_a), copy_b.then_some(&mut to_b));
         SCRATCH.set([to_a.into_lines(), to_b.into_lines()]);
     } else {
         blocks(kernels, a, b, &mut c, accumulate, None, None);
@@ -115,9 +101,7 @@ fn blocks<E: GemmElem>(
                     // SAFETY: `start < k` and `col < n` address an element of the view; the buffer has room for the
                     // padded block.
                     unsafe {
-                        let from = b
-                            .as_ptr()
-                            .add(start * b.row_stride() + col * b.col_stride());
+                        let from = b.as_ptr().add(start * b.row_stride() + col * b.col_stride());
                         if let Some(buffer) = &mut copy_b {
                             let to = buffer.reserve(kc * cols.next_multiple_of(nr));
                             pack_b(to, from, (b.row_stride(), b.col_stride()), kc, cols, nr);
@@ -134,20 +118,12 @@ fn blocks<E: GemmElem>(
                 // SAFETY: `row < m`, `start < k`, `col < n` address elements of A and C; the buffer has room for the
                 // block. The block handed on names elements of A, B and C only, and C is borrowed mutably.
                 unsafe {
-                    let mut from = a
-                        .as_ptr()
-                        .add(row * a.row_stride() + start * a.col_stride());
+                    let mut from = a.as_ptr().add(row * a.row_stride() + start * a.col_stride());
                     if let Some(buffer) = &mut copy_a {
                         let to = buffer.reserve(panels.rows * kc);
                         panels.for_each(|at, height| {
                             let from = from.add(at * a.row_stride());
-                            pack_a(
-                                to.add(at * kc),
-                                from,
-                                (a.row_stride(), a.col_stride()),
-                                height,
-                                kc,
-                            );
+                            pack_a(to.add(at * kc), from, (a.row_stride(), a.col_stride()), height, kc);
                         });
                         from = to;
                     }
@@ -162,11 +138,7 @@ fn blocks<E: GemmElem>(
                         c: c.as_mut_ptr().add(row * c.row_stride() + col),
                         c_rs: c.row_stride(),
                         tail: kernels.lanes,
-                        ahead: if b_rs == nr {
-                            PREFETCH_PACKED * nr
-                        } else {
-                            PREFETCH_IN_PLACE * b_rs
-                        },
+                        ahead: if b_rs == nr { PREFETCH_PACKED * nr } else { PREFETCH_IN_PLACE * b_rs },
                         far: n * k * size_of::<E>() > L2_BYTES,
                         add: accumulate || start > 0,
                     };
@@ -185,13 +157,7 @@ fn blocks<E: GemmElem>(
 /// # Safety
 /// As [`Kernel`](super::kernel::Kernel), for the whole block.
 #[inline(always)]
-unsafe fn block<E: GemmElem>(
-    kernels: &Kernels<E>,
-    mut t: Tile<E>,
-    panels: RowPanels,
-    cols: usize,
-    packed_a: bool,
-) {
+unsafe fn block<E: GemmElem>(kernels: &Kernels<E>, mut t: Tile<E>, panels: RowPanels, cols: usize, packed_a: bool) {
     let (a, c, a_rs) = (t.a, t.c, t.a_rs);
     let mut col = 0;
     while col < cols {
@@ -230,20 +196,10 @@ impl RowPanels {
     /// `rows >= 1` in panels of at most `mr`.
     fn new(rows: usize, mr: usize) -> Self {
         if rows <= mr {
-            return Self {
-                rows,
-                count: 1,
-                height: rows,
-                taller: 0,
-            };
+            return Self { rows, count: 1, height: rows, taller: 0 };
         }
         let count = rows.div_ceil(mr);
-        Self {
-            rows,
-            count,
-            height: rows / count,
-            taller: rows % count,
-        }
+        Self { rows, count, height: rows / count, taller: rows % count }
     }
 
     fn tallest(&self) -> usize {
@@ -264,7 +220,7 @@ impl RowPanels {
 
 /// Whether a row-major B is worth packing. Reading in place costs little while few row panels of A pass over it, even
 /// if the rows of B fall into the same cache sets because they lie a multiple of 1 KiB apart.
-fn reread<E>(b: &Mat<'_, E>, m: usize) -> bool {
+fn reread<E>(b: &Mat<'_, E>, m: usize, mr: usize) -> bool {
     let aliased = (b.row_stride() * size_of::<E>()).is_multiple_of(1024);
-    m > if aliased { 64 } else { 192 }
+    m > mr * if aliased { 5 } else { 16 }
 }

@@ -77,12 +77,7 @@ impl<E> Kernels<E> {
         if one_row_panel {
             for (kernels, panels) in self.wide.into_iter().zip([4, 2]) {
                 if cols >= panels * 2 * l && rows <= kernels.len() {
-                    return Step {
-                        kernels,
-                        cols: panels * 2 * l,
-                        panels,
-                        tail: l,
-                    };
+                    return Step { kernels, cols: panels * 2 * l, panels, tail: l };
                 }
             }
         }
@@ -95,12 +90,7 @@ impl<E> Kernels<E> {
         } else {
             (self.single_masked, cols, cols)
         };
-        Step {
-            kernels,
-            cols,
-            panels: 1,
-            tail,
-        }
+        Step { kernels, cols, panels: 1, tail }
     }
 }
 
@@ -122,9 +112,7 @@ pub(super) struct Step<E: 'static> {
 /// # Safety
 /// As [`Kernel`].
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const MASKED: bool>(
-    t: &Tile<V::Elem>,
-) {
+pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile<V::Elem>) {
     // SAFETY: the caller promises the instruction set and that every element the tile names is accessible; the loops
     // below form no other address: i < MR, k < kc, j < NV * LANES, and the last vector only in its first `tail` lanes.
     unsafe {
@@ -135,21 +123,13 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const MAS
         // Two stretches of the same loop: C is asked for shortly before the sums are ready, since its rows lie too far
         // apart for hardware prefetchers, and would not stay in L1 from the start of a long tile.
         let mut left = t.kc;
-        let mut until = if MR >= PREFETCH_ROWS {
-            left.min(PREFETCH_C_STEPS)
-        } else {
-            0
-        };
+        let mut until = if MR >= PREFETCH_ROWS { left.min(PREFETCH_C_STEPS) } else { 0 };
         loop {
             while left > until {
                 let mut row = [V::splat(V::Elem::ZERO); NV];
                 for (v, x) in row.iter_mut().enumerate() {
                     let from = b.wrapping_add((v / 2) * t.b_panel + (v % 2) * V::LANES);
-                    *x = if MASKED && v == NV - 1 {
-                        V::load_first(from, t.tail)
-                    } else {
-                        V::load(from)
-                    };
+                    *x = if MASKED && v == NV - 1 { V::load_first(from, t.tail) } else { V::load(from) };
                     if MR >= PREFETCH_ROWS || t.far {
                         V::prefetch(from.wrapping_add(t.ahead));
                     }
@@ -181,11 +161,7 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const MAS
             for (v, &x) in acc.iter().enumerate() {
                 let to = t.c.add(i * t.c_rs + v * V::LANES);
                 if MASKED && v == NV - 1 {
-                    let x = if t.add {
-                        V::load_first(to, t.tail).add(x)
-                    } else {
-                        x
-                    };
+                    let x = if t.add { V::load_first(to, t.tail).add(x) } else { x };
                     x.store_first(to, t.tail);
                 } else {
                     let x = if t.add { V::load(to).add(x) } else { x };

@@ -28,21 +28,9 @@ impl<'a, E> Mat<'a, E> {
     /// # Panics
     /// If an element of the view lies outside `data`. A view without elements (`rows == 0` or `cols == 0`) always fits.
     #[track_caller]
-    pub fn new(
-        data: &'a [E],
-        rows: usize,
-        cols: usize,
-        row_stride: usize,
-        col_stride: usize,
-    ) -> Self {
+    pub fn new(data: &'a [E], rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Self {
         check("Mat", data.len(), rows, cols, row_stride, col_stride);
-        Self {
-            data,
-            rows,
-            cols,
-            row_stride,
-            col_stride,
-        }
+        Self { data, rows, cols, row_stride, col_stride }
     }
 
     /// A contiguous row-major view.
@@ -56,13 +44,7 @@ impl<'a, E> Mat<'a, E> {
 
     /// The transposed view `[cols, rows]`; no element moves.
     pub fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     /// The rows `start .. start + rows`.
@@ -77,11 +59,7 @@ impl<'a, E> Mat<'a, E> {
             self.rows
         );
         let from = (start * self.row_stride).min(self.data.len());
-        Self {
-            data: &self.data[from..],
-            rows,
-            ..self
-        }
+        Self { data: &self.data[from..], rows, ..self }
     }
 
     /// The columns `start .. start + cols`.
@@ -122,12 +100,7 @@ impl<'a, E> Mat<'a, E> {
     where
         E: Copy,
     {
-        assert!(
-            i < self.rows && j < self.cols,
-            "Mat::get({i}, {j}) of a [{}, {}] matrix",
-            self.rows,
-            self.cols
-        );
+        assert!(i < self.rows && j < self.cols, "Mat::get({i}, {j}) of a [{}, {}] matrix", self.rows, self.cols);
         self.data[i * self.row_stride + j * self.col_stride]
     }
 
@@ -167,13 +140,7 @@ impl<'a, E> MatMut<'a, E> {
             rows <= 1 || row_stride >= cols,
             "MatMut: rows overlap: row_stride {row_stride} is smaller than the {cols} columns"
         );
-        Self {
-            data: data.as_mut_ptr(),
-            rows,
-            cols,
-            row_stride,
-            borrow: PhantomData,
-        }
+        Self { data: data.as_mut_ptr(), rows, cols, row_stride, borrow: PhantomData }
     }
 
     /// A contiguous row-major view.
@@ -187,10 +154,7 @@ impl<'a, E> MatMut<'a, E> {
 
     /// The same view for a shorter time, to use it more than once.
     pub fn reborrow(&mut self) -> MatMut<'_, E> {
-        MatMut {
-            borrow: PhantomData,
-            ..*self
-        }
+        MatMut { borrow: PhantomData, ..*self }
     }
 
     /// The rows before `row` and the rows from `row` on.
@@ -199,26 +163,11 @@ impl<'a, E> MatMut<'a, E> {
     /// If `row` is larger than the number of rows.
     #[track_caller]
     pub fn split_at_row(self, row: usize) -> (Self, Self) {
-        assert!(
-            row <= self.rows,
-            "MatMut::split_at_row: row {row} of {}",
-            self.rows
-        );
-        let skip = if row < self.rows && self.cols > 0 {
-            row * self.row_stride
-        } else {
-            0
-        };
+        assert!(row <= self.rows, "MatMut::split_at_row: row {row} of {}", self.rows);
+        let skip = if row < self.rows && self.cols > 0 { row * self.row_stride } else { 0 };
         // SAFETY: row `row` exists and is not empty (else `skip` is 0), so its first element is inside the borrow.
         let data = unsafe { self.data.add(skip) };
-        (
-            Self { rows: row, ..self },
-            Self {
-                data,
-                rows: self.rows - row,
-                ..self
-            },
-        )
+        (Self { rows: row, ..self }, Self { data, rows: self.rows - row, ..self })
     }
 
     /// The columns before `col` and the columns from `col` on.
@@ -227,22 +176,11 @@ impl<'a, E> MatMut<'a, E> {
     /// If `col` is larger than the number of columns.
     #[track_caller]
     pub fn split_at_col(self, col: usize) -> (Self, Self) {
-        assert!(
-            col <= self.cols,
-            "MatMut::split_at_col: column {col} of {}",
-            self.cols
-        );
+        assert!(col <= self.cols, "MatMut::split_at_col: column {col} of {}", self.cols);
         let skip = if self.rows > 0 { col } else { 0 };
         // SAFETY: `col <= cols` and row 0 exists (else `skip` is 0), so the result is inside the borrow or one past its end.
         let data = unsafe { self.data.add(skip) };
-        (
-            Self { cols: col, ..self },
-            Self {
-                data,
-                cols: self.cols - col,
-                ..self
-            },
-        )
+        (Self { cols: col, ..self }, Self { data, cols: self.cols - col, ..self })
     }
 
     /// Number of rows.
@@ -283,10 +221,8 @@ fn check(what: &str, len: usize, rows: usize, cols: usize, row_stride: usize, co
     if rows == 0 || cols == 0 {
         return;
     }
-    let last = (rows - 1)
-        .checked_mul(row_stride)
-        .zip((cols - 1).checked_mul(col_stride))
-        .and_then(|(r, c)| r.checked_add(c));
+    let last =
+        (rows - 1).checked_mul(row_stride).zip((cols - 1).checked_mul(col_stride)).and_then(|(r, c)| r.checked_add(c));
     assert!(
         last.is_some_and(|last| last < len),
         "{what}: a [{rows}, {cols}] view with strides [{row_stride}, {col_stride}] leaves its slice of {len} elements"

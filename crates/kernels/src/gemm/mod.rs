@@ -14,7 +14,7 @@
 //!
 //! # Structure
 //!
-//! [`vector`](self) wraps one register, `kernel` computes one tile in registers from any strides, `pack` copies
+//! `vector` wraps one register, `kernel` computes one tile in registers from any strides, `pack` copies
 //! operands where locality pays, `driver` holds the cache blocking. The structure is that of Goto and van de Geijn,
 //! "Anatomy of High-Performance Matrix Multiplication" (2008), except that few rows run wide over N instead.
 
@@ -115,12 +115,7 @@ gemm_elem!(f64, f64_kernels, turn_scalar, 512);
 /// If the shapes do not fit.
 #[track_caller]
 pub fn gemm<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumulate: bool) {
-    check(
-        "gemm",
-        (a.rows(), a.cols()),
-        (b.rows(), b.cols()),
-        (c.rows(), c.cols()),
-    );
+    check("gemm", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
     driver::product(isa(), a, Source::View(b), c, accumulate);
 }
 
@@ -130,12 +125,7 @@ pub fn gemm<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumul
 /// If the shapes do not fit.
 #[track_caller]
 pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, c: MatMut<'_, E>, accumulate: bool) {
-    check(
-        "gemm_packed",
-        (a.rows(), a.cols()),
-        (b.rows(), b.cols()),
-        (c.rows(), c.cols()),
-    );
+    check("gemm_packed", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
     driver::product(b.isa(), a, Source::Packed(b, 0), c, accumulate);
 }
 
@@ -145,13 +135,7 @@ pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, c: MatMut<'_, E>,
 /// # Panics
 /// If the shapes do not fit, or `first` is not a multiple of [`PackedB::panel_cols`].
 #[track_caller]
-pub fn gemm_packed_cols<E: GemmElem>(
-    a: Mat<'_, E>,
-    b: &PackedB<E>,
-    first: usize,
-    c: MatMut<'_, E>,
-    accumulate: bool,
-) {
+pub fn gemm_packed_cols<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, first: usize, c: MatMut<'_, E>, accumulate: bool) {
     assert!(
         first.is_multiple_of(b.panel_cols()) && first <= b.cols() && c.cols() <= b.cols() - first,
         "gemm_packed_cols: columns {first}..{first}+{} of {} columns in panels of {}",
@@ -159,12 +143,7 @@ pub fn gemm_packed_cols<E: GemmElem>(
         b.cols(),
         b.panel_cols()
     );
-    check(
-        "gemm_packed_cols",
-        (a.rows(), a.cols()),
-        (b.rows(), c.cols()),
-        (c.rows(), c.cols()),
-    );
+    check("gemm_packed_cols", (a.rows(), a.cols()), (b.rows(), c.cols()), (c.rows(), c.cols()));
     driver::product(b.isa(), a, Source::Packed(b, first), c, accumulate);
 }
 
@@ -174,23 +153,9 @@ pub fn gemm_packed_cols<E: GemmElem>(
 /// If the shapes do not fit or the processor lacks the instruction set.
 #[doc(hidden)]
 #[track_caller]
-pub fn gemm_for<E: GemmElem>(
-    isa: Isa,
-    a: Mat<'_, E>,
-    b: Mat<'_, E>,
-    c: MatMut<'_, E>,
-    accumulate: bool,
-) {
-    assert!(
-        available().contains(&isa),
-        "gemm_for: this processor lacks {isa:?}"
-    );
-    check(
-        "gemm",
-        (a.rows(), a.cols()),
-        (b.rows(), b.cols()),
-        (c.rows(), c.cols()),
-    );
+pub fn gemm_for<E: GemmElem>(isa: Isa, a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumulate: bool) {
+    assert!(available().contains(&isa), "gemm_for: this processor lacks {isa:?}");
+    check("gemm", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
     driver::product(isa, a, Source::View(b), c, accumulate);
 }
 

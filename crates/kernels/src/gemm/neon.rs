@@ -69,27 +69,5 @@ macro_rules! neon {
     };
 }
 
-neon!(
-    f32_kernels,
-    f32,
-    float32x4_t,
-    F32x4,
-    4,
-    vdupq_n_f32,
-    vld1q_f32,
-    vst1q_f32,
-    vfmaq_f32,
-    vaddq_f32
-);
-neon!(
-    f64_kernels,
-    f64,
-    float64x2_t,
-    F64x2,
-    2,
-    vdupq_n_f64,
-    vld1q_f64,
-    vst1q_f64,
-    vfmaq_f64,
-    vaddq_f64
-);
+neon!(f32_kernels, f32, float32x4_t, F32x4, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, vfmaq_f32, vaddq_f32);
+neon!(f64_kernels, f64, float64x2_t, F64x2, 2, vdupq_n_f64, vld1q_f64, vst1q_f64, vfmaq_f64, vaddq_f64);

@@ -19,10 +19,7 @@ pub(super) struct Buffer<E> {
 
 impl<E: GemmElem> Buffer<E> {
     pub(super) fn from_lines(lines: Vec<Line>) -> Self {
-        Self {
-            lines,
-            elem: PhantomData,
-        }
+        Self { lines, elem: PhantomData }
     }
 
     pub(super) fn into_lines(self) -> Vec<Line> {
@@ -86,14 +83,7 @@ impl<E: GemmElem> PackedB<E> {
             // buffer of `k * width`.
             unsafe {
                 let from = b.as_ptr().add(start * b.row_stride());
-                pack_b(
-                    to.add(start * width),
-                    from,
-                    (b.row_stride(), b.col_stride()),
-                    kc,
-                    n,
-                    nr,
-                );
+                pack_b(to.add(start * width), from, (b.row_stride(), b.col_stride()), kc, n, nr);
             }
         }
     }
@@ -104,21 +94,12 @@ impl<E: GemmElem> PackedB<E> {
     /// If the processor lacks the instruction set.
     #[doc(hidden)]
     pub fn pack_for(isa: Isa, b: Mat<'_, E>) -> Self {
-        assert!(
-            available().contains(&isa),
-            "PackedB: this processor lacks {isa:?}"
-        );
+        assert!(available().contains(&isa), "PackedB: this processor lacks {isa:?}");
         Self::with_isa(isa, b)
     }
 
     fn with_isa(isa: Isa, b: Mat<'_, E>) -> Self {
-        let mut packed = Self {
-            buffer: Buffer::from_lines(Vec::new()),
-            rows: 0,
-            cols: 0,
-            width: 0,
-            isa,
-        };
+        let mut packed = Self { buffer: Buffer::from_lines(Vec::new()), rows: 0, cols: 0, width: 0, isa };
         packed.repack(b);
         packed
     }
@@ -150,9 +131,7 @@ impl<E: GemmElem> PackedB<E> {
     pub(super) fn block(&self, start: usize, col: usize) -> (*const E, usize) {
         let nr = self.panel_cols();
         let kc = E::K_BLOCK.min(self.rows - start);
-        debug_assert!(
-            start.is_multiple_of(E::K_BLOCK) && col.is_multiple_of(nr) && col < self.cols
-        );
+        debug_assert!(start.is_multiple_of(E::K_BLOCK) && col.is_multiple_of(nr) && col < self.cols);
         let offset = start * self.width + col * kc;
         // SAFETY: `start < rows` and `col < cols`, so the offset is inside the `rows * width` elements.
         (unsafe { self.buffer.as_ptr().add(offset) }, kc * nr)
@@ -193,13 +172,7 @@ pub(super) unsafe fn pack_b<E: GemmElem>(
 ///
 /// # Safety
 /// `from` has `rows x kc` readable elements under `strides` (row, column); `to` has room for `rows * kc`.
-pub(super) unsafe fn pack_a<E: GemmElem>(
-    to: *mut E,
-    from: *const E,
-    strides: (usize, usize),
-    rows: usize,
-    kc: usize,
-) {
+pub(super) unsafe fn pack_a<E: GemmElem>(to: *mut E, from: *const E, strides: (usize, usize), rows: usize, kc: usize) {
     // SAFETY: both forms read and write exactly the elements the caller names.
     unsafe {
         if strides.0 == 1 {
@@ -248,9 +221,7 @@ unsafe fn copy_runs<E: GemmElem, const LEN: usize>(
 ) {
     for k in 0..count {
         // SAFETY: the caller's contract; an array has the alignment of its element.
-        unsafe {
-            *to.add(k * to_stride).cast::<[E; LEN]>() = *from.add(k * stride).cast::<[E; LEN]>()
-        };
+        unsafe { *to.add(k * to_stride).cast::<[E; LEN]>() = *from.add(k * stride).cast::<[E; LEN]>() };
     }
 }
 
@@ -273,30 +244,15 @@ unsafe fn copy_tiles<E: GemmElem>(
         let height = TILE.min(rows - top);
         // SAFETY: the tile's rows top..top + height exist on both sides.
         let (to, from) = unsafe { (to.add(top * to_stride), from.add(top * strides.0)) };
-        let turned = if strides.0 == 1 {
-            (height / 4 * 4, cols / 4 * 4)
-        } else {
-            (0, 0)
-        };
+        let turned = if strides.0 == 1 { (height / 4 * 4, cols / 4 * 4) } else { (0, 0) };
         for j in (0..turned.1).step_by(4) {
             for i in (0..turned.0).step_by(4) {
                 // SAFETY: rows i..i + 4 and columns j..j + 4 exist on both sides.
-                unsafe {
-                    E::turn(
-                        to.add(i * to_stride + j),
-                        to_stride,
-                        from.add(i + j * strides.1),
-                        strides.1,
-                    )
-                };
+                unsafe { E::turn(to.add(i * to_stride + j), to_stride, from.add(i + j * strides.1), strides.1) };
             }
         }
         for j in 0..cols {
-            for i in if j < turned.1 {
-                turned.0..height
-            } else {
-                0..height
-            } {
+            for i in if j < turned.1 { turned.0..height } else { 0..height } {
                 // SAFETY: i < height and j < cols.
                 unsafe { *to.add(i * to_stride + j) = *from.add(i * strides.0 + j * strides.1) };
             }
@@ -309,12 +265,7 @@ unsafe fn copy_tiles<E: GemmElem>(
 /// # Safety
 /// Four elements are readable at each of `from + i * stride` and writable at `to + i * to_stride`.
 #[inline(always)]
-pub(super) unsafe fn turn_scalar<E: Copy>(
-    to: *mut E,
-    to_stride: usize,
-    from: *const E,
-    stride: usize,
-) {
+pub(super) unsafe fn turn_scalar<E: Copy>(to: *mut E, to_stride: usize, from: *const E, stride: usize) {
     for i in 0..4 {
         for j in 0..4 {
             // SAFETY: the caller's contract.
@@ -337,10 +288,7 @@ pub(super) unsafe fn turn_f32(to: *mut f32, to_stride: usize, from: *const f32, 
     // SAFETY: the caller's contract.
     unsafe {
         let [mut a, mut b] = [_mm_loadu_ps(from), _mm_loadu_ps(from.add(stride))];
-        let [mut c, mut d] = [
-            _mm_loadu_ps(from.add(2 * stride)),
-            _mm_loadu_ps(from.add(3 * stride)),
-        ];
+        let [mut c, mut d] = [_mm_loadu_ps(from.add(2 * stride)), _mm_loadu_ps(from.add(3 * stride))];
         _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
         for (i, row) in [a, b, c, d].into_iter().enumerate() {
             _mm_storeu_ps(to.add(i * to_stride), row);

@@ -41,10 +41,7 @@ pub(super) unsafe fn fma_loop<V: Vector>(steps: usize) -> V::Elem {
     let mut out = [V::Elem::ZERO; 64];
     // SAFETY: the caller's contract; no register has more than 64 lanes.
     unsafe {
-        let (factor, addend) = (
-            V::splat(black_box(V::Elem::ZERO)),
-            V::splat(black_box(V::Elem::ZERO)),
-        );
+        let (factor, addend) = (V::splat(black_box(V::Elem::ZERO)), V::splat(black_box(V::Elem::ZERO)));
         let mut sums = [V::splat(V::Elem::ZERO); CHAINS];
         for _ in 0..steps {
             for sum in &mut sums {

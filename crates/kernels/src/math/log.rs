@@ -45,11 +45,7 @@ macro_rules! logarithms {
             #[inline(always)]
             pub(crate) fn split(x: $f) -> ($f, $f) {
                 let denormal = x < $f::MIN_POSITIVE;
-                let lifted = if denormal {
-                    x * (1u64 << LIFT) as $f
-                } else {
-                    x
-                };
+                let lifted = if denormal { x * (1u64 << LIFT) as $f } else { x };
                 let (e, m) = decompose(lifted);
                 (unbias(e) - if denormal { LIFT as $f } else { 0.0 }, m - 1.0)
             }

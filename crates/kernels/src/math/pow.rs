@@ -12,11 +12,7 @@ macro_rules! specials {
             let half = 0.5 * e;
             let odd = integer & (trunc::<FMA>(half) != half);
             let r = if odd { r.copysign(x) } else { r };
-            let r = if (x < 0.0) & (x > $f::NEG_INFINITY) & !integer {
-                $f::NAN
-            } else {
-                r
-            };
+            let r = if (x < 0.0) & (x > $f::NEG_INFINITY) & !integer { $f::NAN } else { r };
             let unit = (e == 0.0) | (x == 1.0) | ((x == -1.0) & (e.abs() == $f::INFINITY));
             if unit { 1.0 } else { r }
         }

@@ -6,11 +6,7 @@
 use super::poly;
 
 /// π/2 in parts.
-const HALF_PI: [f64; 3] = [
-    1.570_796_326_734_125_6,
-    6.077_100_506_303_966e-11,
-    2.022_266_248_795_950_6e-21,
-];
+const HALF_PI: [f64; 3] = [1.570_796_326_734_125_6, 6.077_100_506_303_966e-11, 2.022_266_248_795_950_6e-21];
 
 /// n of x = n π/2 + r, as a float and as an integer of which the lowest two bits count.
 #[inline(always)]

@@ -42,11 +42,7 @@ pub(crate) fn oracle(name: &str) -> fn(f64) -> f64 {
 pub(crate) fn ulps32(got: f32, want: f64) -> f64 {
     let rounded = want as f32;
     if rounded.is_nan() || got.is_nan() {
-        return if rounded.is_nan() == got.is_nan() {
-            0.0
-        } else {
-            f64::INFINITY
-        };
+        return if rounded.is_nan() == got.is_nan() { 0.0 } else { f64::INFINITY };
     }
     if got == rounded {
         // Right to the last bit, if the sign of a zero is.
@@ -60,11 +56,7 @@ pub(crate) fn ulps32(got: f32, want: f64) -> f64 {
 /// The distance between two `f64` in representable numbers.
 pub(crate) fn ulps64(got: f64, want: f64) -> u64 {
     if got.is_nan() || want.is_nan() {
-        return if got.is_nan() == want.is_nan() {
-            0
-        } else {
-            u64::MAX
-        };
+        return if got.is_nan() == want.is_nan() { 0 } else { u64::MAX };
     }
     let order = |v: f64| {
         let b = v.to_bits() as i64;

@@ -4,11 +4,7 @@ use crate::ops::{binary, choice, exact, functions, numeric, signs, ternary};
 use wengert_kernels::{Isa, Kernel, Num, Unfused, available};
 
 /// Runs `kernel` on every length and some offsets; each element must have the bits of `scalar`.
-fn check_positions<E: Num, const N: usize>(
-    kernel: Kernel<E>,
-    scalar: impl Fn([E; N]) -> E,
-    what: &str,
-) {
+fn check_positions<E: Num, const N: usize>(kernel: Kernel<E>, scalar: impl Fn([E; N]) -> E, what: &str) {
     // Values of every kind: the source walks over bit patterns, ordinary numbers and special ones.
     let source = |salt: u64| -> Vec<E> {
         (0..80u64)
@@ -24,34 +20,19 @@ fn check_positions<E: Num, const N: usize>(
     };
     let src = [source(1), source(2), source(3)];
     let bits = |v: E| {
-        if v.partial_cmp(&v).is_some() {
-            v.to_f64().to_bits()
-        } else {
-            u64::MAX
-        }
+        if v.partial_cmp(&v).is_some() { v.to_f64().to_bits() } else { u64::MAX }
     };
     for n in 0..=70 {
         for offset in [0, 1, 3, 10] {
             let at = |k: usize| {
-                if k < N {
-                    &src[k][offset..offset + n]
-                } else {
-                    &[]
-                }
+                if k < N { &src[k][offset..offset + n] } else { &[] }
             };
             let mut y = vec![E::ONE; n + 2];
             kernel(&mut y[1..=n], at(0), at(1), at(2));
-            assert!(
-                y[0] == E::ONE && y[n + 1] == E::ONE,
-                "{what} writes outside"
-            );
+            assert!(y[0] == E::ONE && y[n + 1] == E::ONE, "{what} writes outside");
             for i in 0..n {
                 let x = std::array::from_fn(|k| src[k][offset + i]);
-                assert_eq!(
-                    bits(y[i + 1]),
-                    bits(scalar(x)),
-                    "{what} of {x:?} at {i} of {n}"
-                );
+                assert_eq!(bits(y[i + 1]), bits(scalar(x)), "{what} of {x:?} at {i} of {n}");
             }
         }
     }

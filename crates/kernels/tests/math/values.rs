@@ -8,144 +8,22 @@ use wengert_kernels::available;
 fn special_values() {
     let (inf, nan) = (f64::INFINITY, f64::NAN);
     let cases: &[(&str, &[(f64, f64)])] = &[
-        (
-            "exp",
-            &[
-                (0.0, 1.0),
-                (-0.0, 1.0),
-                (inf, inf),
-                (-inf, 0.0),
-                (1e6, inf),
-                (-1e6, 0.0),
-            ],
-        ),
-        (
-            "expm1",
-            &[
-                (0.0, 0.0),
-                (-0.0, -0.0),
-                (inf, inf),
-                (-inf, -1.0),
-                (1e6, inf),
-                (-1e6, -1.0),
-            ],
-        ),
-        (
-            "tanh",
-            &[
-                (0.0, 0.0),
-                (-0.0, -0.0),
-                (inf, 1.0),
-                (-inf, -1.0),
-                (50.0, 1.0),
-                (-1e30, -1.0),
-            ],
-        ),
-        (
-            "sigmoid",
-            &[
-                (0.0, 0.5),
-                (-0.0, 0.5),
-                (inf, 1.0),
-                (-inf, 0.0),
-                (1e30, 1.0),
-                (-1e30, 0.0),
-            ],
-        ),
-        (
-            "ln",
-            &[
-                (1.0, 0.0),
-                (0.0, -inf),
-                (-0.0, -inf),
-                (-1.0, nan),
-                (inf, inf),
-                (-inf, nan),
-            ],
-        ),
-        (
-            "ln_1p",
-            &[
-                (0.0, 0.0),
-                (-0.0, -0.0),
-                (-1.0, -inf),
-                (-2.0, nan),
-                (inf, inf),
-                (-inf, nan),
-            ],
-        ),
-        (
-            "log2",
-            &[
-                (1.0, 0.0),
-                (8.0, 3.0),
-                (0.0, -inf),
-                (-1.0, nan),
-                (inf, inf),
-                (0.25, -2.0),
-            ],
-        ),
+        ("exp", &[(0.0, 1.0), (-0.0, 1.0), (inf, inf), (-inf, 0.0), (1e6, inf), (-1e6, 0.0)]),
+        ("expm1", &[(0.0, 0.0), (-0.0, -0.0), (inf, inf), (-inf, -1.0), (1e6, inf), (-1e6, -1.0)]),
+        ("tanh", &[(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (50.0, 1.0), (-1e30, -1.0)]),
+        ("sigmoid", &[(0.0, 0.5), (-0.0, 0.5), (inf, 1.0), (-inf, 0.0), (1e30, 1.0), (-1e30, 0.0)]),
+        ("ln", &[(1.0, 0.0), (0.0, -inf), (-0.0, -inf), (-1.0, nan), (inf, inf), (-inf, nan)]),
+        ("ln_1p", &[(0.0, 0.0), (-0.0, -0.0), (-1.0, -inf), (-2.0, nan), (inf, inf), (-inf, nan)]),
+        ("log2", &[(1.0, 0.0), (8.0, 3.0), (0.0, -inf), (-1.0, nan), (inf, inf), (0.25, -2.0)]),
         ("sin", &[(0.0, 0.0), (-0.0, -0.0), (inf, nan), (-inf, nan)]),
         ("cos", &[(0.0, 1.0), (-0.0, 1.0), (inf, nan), (-inf, nan)]),
-        (
-            "atan",
-            &[(0.0, 0.0), (-0.0, -0.0), (inf, std::f64::consts::FRAC_PI_2)],
-        ),
-        (
-            "erf",
-            &[
-                (0.0, 0.0),
-                (-0.0, -0.0),
-                (inf, 1.0),
-                (-inf, -1.0),
-                (9.0, 1.0),
-                (-9.0, -1.0),
-            ],
-        ),
+        ("atan", &[(0.0, 0.0), (-0.0, -0.0), (inf, std::f64::consts::FRAC_PI_2)]),
+        ("erf", &[(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (9.0, 1.0), (-9.0, -1.0)]),
         ("sqrt", &[(-0.0, -0.0), (-1.0, nan), (inf, inf), (4.0, 2.0)]),
-        (
-            "floor",
-            &[
-                (-0.0, -0.0),
-                (-0.5, -1.0),
-                (0.5, 0.0),
-                (1.0, 1.0),
-                (-inf, -inf),
-                (2.5, 2.0),
-            ],
-        ),
-        (
-            "ceil",
-            &[
-                (-0.0, -0.0),
-                (-0.5, -0.0),
-                (0.5, 1.0),
-                (1.0, 1.0),
-                (-inf, -inf),
-                (2.5, 3.0),
-            ],
-        ),
-        (
-            "trunc",
-            &[
-                (-0.0, -0.0),
-                (-0.7, -0.0),
-                (0.7, 0.0),
-                (-1.5, -1.0),
-                (inf, inf),
-            ],
-        ),
-        (
-            "round",
-            &[
-                (-0.0, -0.0),
-                (0.5, 0.0),
-                (1.5, 2.0),
-                (2.5, 2.0),
-                (-0.5, -0.0),
-                (-inf, -inf),
-            ],
-        ),
+        ("floor", &[(-0.0, -0.0), (-0.5, -1.0), (0.5, 0.0), (1.0, 1.0), (-inf, -inf), (2.5, 2.0)]),
+        ("ceil", &[(-0.0, -0.0), (-0.5, -0.0), (0.5, 1.0), (1.0, 1.0), (-inf, -inf), (2.5, 3.0)]),
+        ("trunc", &[(-0.0, -0.0), (-0.7, -0.0), (0.7, 0.0), (-1.5, -1.0), (inf, inf)]),
+        ("round", &[(-0.0, -0.0), (0.5, 0.0), (1.5, 2.0), (2.5, 2.0), (-0.5, -0.0), (-inf, -inf)]),
     ];
     for isa in available() {
         let mut f = functions::kernels::<f32>(isa);
@@ -156,10 +34,7 @@ fn special_values() {
             let (f, d) = (named(&f, name), named(&d, name));
             for &(x, y) in pairs.iter().chain(&[(nan, nan)]) {
                 let (yf, yd) = (call(f, x as f32), call(d, x));
-                assert!(
-                    same(yf as f64, y as f32 as f64),
-                    "f32 {name}({x}) on {isa:?} is {yf}"
-                );
+                assert!(same(yf as f64, y as f32 as f64), "f32 {name}({x}) on {isa:?} is {yf}");
                 assert!(same(yd, y), "f64 {name}({x}) on {isa:?} is {yd}");
             }
         }
@@ -201,10 +76,7 @@ fn rounding_is_exact() {
             for i in 0..200_000u32 {
                 let x = f32::from_bits(i.wrapping_mul(0x9e37_79b9));
                 let y = call(k, x);
-                assert!(
-                    same(y as f64, want(x as f64) as f32 as f64),
-                    "{name}({x:e}) on {isa:?} is {y:e}"
-                );
+                assert!(same(y as f64, want(x as f64) as f32 as f64), "{name}({x:e}) on {isa:?} is {y:e}");
             }
         }
         for (name, k) in exact::kernels::<f64>(isa) {
@@ -212,11 +84,7 @@ fn rounding_is_exact() {
             for i in 0..200_000u64 {
                 let x = f64::from_bits(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 // Half of them where rounding matters.
-                let x = if i % 2 == 0 {
-                    x
-                } else {
-                    (i as f64 - 1e5) * 0.125
-                };
+                let x = if i % 2 == 0 { x } else { (i as f64 - 1e5) * 0.125 };
                 let y = call(k, x);
                 assert!(same(y, want(x)), "{name}({x:e}) on {isa:?} is {y:e}");
             }
@@ -228,14 +96,11 @@ fn rounding_is_exact() {
 fn pow_follows_ieee_754_and_is_accurate() {
     let (inf, nan) = (f64::INFINITY, f64::NAN);
     let values = [
-        0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 1.5, -2.5, 1e-30, 1e30, -1e30, inf,
-        -inf, nan, 5e-324, 16777217.0, 1e300, 0.9999999,
+        0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 1.5, -2.5, 1e-30, 1e30, -1e30, inf, -inf, nan, 5e-324,
+        16777217.0, 1e300, 0.9999999,
     ];
     for isa in available() {
-        let (f, d) = (
-            binary::kernels::<f32>(isa)[0].1,
-            binary::kernels::<f64>(isa)[0].1,
-        );
+        let (f, d) = (binary::kernels::<f32>(isa)[0].1, binary::kernels::<f64>(isa)[0].1);
         let pow32 = |x, e| {
             let mut y = [0f32];
             f(&mut y, &[x], &[e], &[]);
@@ -265,11 +130,7 @@ fn pow_follows_ieee_754_and_is_accurate() {
         let mut worst = 0f64;
         for i in 0..300_000u32 {
             let x = f32::from_bits(i.wrapping_mul(0x9e37_79b9) & 0x7fff_ffff);
-            let x = if i % 3 == 0 {
-                x
-            } else {
-                (x.to_bits() % 30_000) as f32 * 1e-4
-            };
+            let x = if i % 3 == 0 { x } else { (x.to_bits() % 30_000) as f32 * 1e-4 };
             let e = (i.wrapping_mul(0x85eb_ca6b) as f32 / u32::MAX as f32 - 0.5) * 200.0;
             worst = worst.max(ulps32(pow32(x, e), (x as f64).powf(e as f64)));
         }
@@ -312,48 +173,26 @@ fn numeric_ops_on_every_type() {
         ("eq", 2, 3, 0),
     ];
     for isa in available() {
-        let (f, d, l) = (
-            numeric::kernels::<f32>(isa),
-            numeric::kernels::<f64>(isa),
-            numeric::kernels::<i64>(isa),
-        );
+        let (f, d, l) = (numeric::kernels::<f32>(isa), numeric::kernels::<f64>(isa), numeric::kernels::<i64>(isa));
         for &(name, a, b, want) in floats {
             let mut y = [0f32];
             named(&f, name)(&mut y, &[a as f32], &[b as f32], &[]);
             let mut z = [0f64];
             named(&d, name)(&mut z, &[a], &[b], &[]);
-            assert!(
-                same(y[0] as f64, want) && same(z[0], want),
-                "{a} {name} {b} on {isa:?}"
-            );
+            assert!(same(y[0] as f64, want) && same(z[0], want), "{a} {name} {b} on {isa:?}");
         }
         for &(name, a, b, want) in ints {
             let mut y = [0];
             named(&l, name)(&mut y, &[a], &[b], &[]);
             assert_eq!(y[0], want, "{a} {name} {b} on {isa:?}");
         }
-        let signs = |x: f64| {
-            signs::kernels::<f64>(isa)
-                .iter()
-                .map(|k| call(k.1, x))
-                .collect::<Vec<_>>()
-        };
+        let signs = |x: f64| signs::kernels::<f64>(isa).iter().map(|k| call(k.1, x)).collect::<Vec<_>>();
         assert_eq!(signs(-2.0), [2.0, 2.0, -1.0]);
         assert!(same(signs(-0.0)[2], 0.0) && same(signs(0.0)[0], -0.0) && signs(nan)[2].is_nan());
-        let signs = |x: i64| {
-            signs::kernels::<i64>(isa)
-                .iter()
-                .map(|k| call(k.1, x))
-                .collect::<Vec<_>>()
-        };
+        let signs = |x: i64| signs::kernels::<i64>(isa).iter().map(|k| call(k.1, x)).collect::<Vec<_>>();
         assert_eq!((signs(-7), signs(i64::MIN)[1]), (vec![7, 7, -1], i64::MIN));
         let mut y = [0.0; 4];
-        choice::kernels::<f64>(isa)[0].1(
-            &mut y,
-            &[1.0, 0.0, -0.0, nan],
-            &[1.0, nan, nan, 2.0],
-            &[nan, 3.0, 4.0, nan],
-        );
+        choice::kernels::<f64>(isa)[0].1(&mut y, &[1.0, 0.0, -0.0, nan], &[1.0, nan, nan, 2.0], &[nan, 3.0, 4.0, nan]);
         assert_eq!(y, [1.0, 3.0, 4.0, 2.0]);
     }
 }

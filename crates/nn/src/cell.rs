@@ -1,0 +1,40 @@
+//! The interface of a recurrent cell.
+
+use crate::cx::Cx;
+use wengert_autograd::{ParamTree, Tree, Var};
+
+/// One step of a recurrent network: `(y_t, s_t) = step(x_t, s_{t-1})`.
+///
+/// `step` is pure: it reads its arguments and parameters and returns values. The driver records it once
+/// and runs it over time; a mistake in it is an error with the line it stands on.
+///
+/// ```
+/// extern crate wengert_nn as wengert;
+/// use wengert_autograd::{Param, Var};
+/// use wengert_nn::{Cell, Cx, Module};
+///
+/// /// h_t = tanh(x_t·W + h_{t-1}·U + b)
+/// #[derive(Module)]
+/// struct Elman { w: Param, u: Param, b: Param, hidden: usize }
+///
+/// impl Cell for Elman {
+///     type State<'t> = Var<'t>;
+///     fn init<'t>(&self, cx: &Cx<'t>, batch: usize) -> Var<'t> {
+///         cx.zeros([batch, self.hidden])
+///     }
+///     fn step<'t>(&self, x: Var<'t>, h: Var<'t>) -> (Var<'t>, Var<'t>) {
+///         let h = (x.matmul(&self.w) + h.matmul(&self.u) + &self.b).tanh();
+///         (h, h)
+///     }
+/// }
+/// ```
+pub trait Cell: ParamTree {
+    /// The state carried from step to step: a tree of values `[B, ..]`.
+    type State<'t>: Tree<'t>;
+
+    /// The state before the first step, for `batch` sequences.
+    fn init<'t>(&self, cx: &Cx<'t>, batch: usize) -> Self::State<'t>;
+
+    /// One step: input `[B, I]` and state to output `[B, O]` and state.
+    fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>);
+}

@@ -1,0 +1,5 @@
+//! Cells, one file each.
+
+mod lstm;
+
+pub use lstm::LstmCell;

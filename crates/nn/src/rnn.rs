@@ -1,0 +1,114 @@
+//! The driver: cells over time.
+
+use crate::Module;
+use crate::carried::Carried;
+use crate::cell::Cell;
+use crate::cx::Cx;
+use wengert_autograd::{DType, ParamTree, Result, Tape, Var};
+
+/// One or more layers of a cell, run over time.
+///
+/// The input is time-major, `[T, B, I]`. Layer 0 reads it, every further layer reads the outputs of the one below.
+#[derive(Clone, Debug, Module)]
+pub struct Rnn<C> {
+    /// The cells, lowest layer first.
+    pub layers: Vec<C>,
+}
+
+impl<C: Cell> Rnn<C> {
+    /// One layer.
+    pub fn new(cell: C) -> Rnn<C> {
+        Rnn { layers: vec![cell] }
+    }
+
+    /// `n` layers over an input of size `input`: `make(layer, input_size)` gives the cell of each layer.
+    /// The input size of a layer is the output size of the one below, whatever the cell's output is.
+    pub fn stack(n: usize, input: usize, mut make: impl FnMut(usize, usize) -> C) -> Rnn<C> {
+        let mut layers: Vec<C> = Vec::with_capacity(n);
+        let mut size = input;
+        for layer in 0..n {
+            let cell = make(layer, size);
+            // A cell whose step is wrong is reported by the first forward pass.
+            size = output_size(&cell, size).unwrap_or(size);
+            layers.push(cell);
+        }
+        Rnn { layers }
+    }
+
+    /// The state before the first step of every layer, for `batch` sequences.
+    pub fn init<'t>(&self, cx: &Cx<'t>, batch: usize) -> Vec<C::State<'t>> {
+        self.layers.iter().map(|cell| cell.init(cx, batch)).collect()
+    }
+
+    /// Runs the layers over `x` `[T, B, I]` from the cells' initial states. Gives the top layer's outputs `[T, B, O]` and
+    /// every layer's last state.
+    #[track_caller]
+    pub fn forward<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> (Var<'t>, Vec<C::State<'t>>) {
+        let batch = x.shape().ok().and_then(|shape| shape.get(1).copied()).unwrap_or(0);
+        let cx = cx.with_dtype(x.dtype().unwrap_or(cx.dtype()));
+        let states = self.init(&cx, batch);
+        self.forward_from(&cx, x, states)
+    }
+
+    /// As [`forward`](Rnn::forward), from given states: one for each layer.
+    #[track_caller]
+    pub fn forward_from<'t>(&self, cx: &Cx<'t>, x: Var<'t>, states: Vec<C::State<'t>>) -> (Var<'t>, Vec<C::State<'t>>) {
+        assert_eq!(states.len(), self.layers.len(), "one state for each layer");
+        let x = self.check(x);
+        let mut y = x;
+        let mut last = Vec::with_capacity(states.len());
+        for (cell, state) in self.layers.iter().zip(states) {
+            let (end, outputs) = cx.tape().scan(state, y, |state, x| {
+                let (y, state) = cell.step(x, state);
+                (state, y)
+            });
+            last.push(end);
+            y = outputs;
+        }
+        (y, last)
+    }
+
+    /// One step, for streaming: input `[B, I]` and the states to output `[B, O]` and states.
+    #[track_caller]
+    pub fn step<'t>(&self, x: Var<'t>, states: Vec<C::State<'t>>) -> (Var<'t>, Vec<C::State<'t>>) {
+        assert_eq!(states.len(), self.layers.len(), "one state for each layer");
+        let mut y = x;
+        let mut next = Vec::with_capacity(states.len());
+        for (cell, state) in self.layers.iter().zip(states) {
+            let (output, state) = cell.step(y, state);
+            next.push(state);
+            y = output;
+        }
+        (y, next)
+    }
+
+    /// A state that was carried over from another tape, for `batch` sequences.
+    ///
+    /// # Errors
+    /// If it is not a state of these layers for `batch` sequences.
+    pub fn resume<'t>(&self, cx: &Cx<'t>, batch: usize, carried: &Carried) -> Result<Vec<C::State<'t>>> {
+        carried.onto(cx.tape(), self.init(&cx.with_dtype(carried.dtype().unwrap_or(cx.dtype())), batch))
+    }
+
+    #[track_caller]
+    fn check<'t>(&self, x: Var<'t>) -> Var<'t> {
+        match x.shape() {
+            Ok(shape) if shape.rank() < 2 => x.invalid(
+                "rnn",
+                format!("the input is {shape}, expected [T, B, ..]"),
+                "add the missing axes: x.unsqueeze(1)",
+            ),
+            _ => x,
+        }
+    }
+}
+
+/// The size of a cell's output, found by recording one step on a tape of its own.
+fn output_size<C: Cell>(cell: &C, input: usize) -> Option<usize> {
+    let dtype = cell.params().first().map_or(DType::F32, |(_, param)| param.value().dtype());
+    let tape = Tape::inference();
+    let cx = Cx::eval(&tape).with_dtype(dtype);
+    let state = cell.init(&cx, 1);
+    let (y, _) = cell.step(cx.zeros([1, input]), state);
+    y.shape().ok()?.last().copied()
+}

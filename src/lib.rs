@@ -1,0 +1,16 @@
+//! wengert: a framework for research on recurrent networks.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub use wengert_autograd as autograd;
+pub use wengert_nn as nn;
+pub use wengert_optim as optim;
+
+/// What a program that defines and trains a network uses.
+pub mod prelude {
+    pub use wengert_autograd::{
+        DType, Error, Gradients, Operand, Param, ParamTree, Result, ScanOptions, Shape, Tape, Tensor, Tree, Var,
+    };
+    pub use wengert_nn::{Carried, Cell, Cx, Linear, LstmCell, Module, Rnn, Tree, init, io, loss};
+    pub use wengert_optim::{Sgd, clip_grad_norm};
+}
