@@ -17,6 +17,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod dtype;
 mod error;
 mod grad;
@@ -31,6 +32,10 @@ mod tape;
 mod tensor;
 mod tree;
 mod var;
+mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};

@@ -462,6 +462,16 @@ impl Inner {
         Ok(self.push(Node { op, inputs, shape, dtype, body, hash, at }))
     }
 
+    /// How many bodies a body is nested in.
+    pub(crate) fn depth(&self, mut body: BodyId) -> usize {
+        let mut depth = 0;
+        while body != 0 {
+            body = self.bodies[body as usize].parent;
+            depth += 1;
+        }
+        depth
+    }
+
     /// The number a bare-number node stands for.
     pub(crate) fn number_of(&self, id: NodeId) -> Option<f64> {
         match self.nodes[id as usize].op {

@@ -4,7 +4,7 @@ use crate::Module;
 use crate::carried::Carried;
 use crate::cell::Cell;
 use crate::cx::Cx;
-use wengert_autograd::{DType, ParamTree, Result, Tape, Var};
+use wengert_autograd::{DType, Result, Tape, Var};
 
 /// One or more layers of a cell, run over time.
 ///

@@ -15,14 +15,14 @@ use wengert_kernels::Kernel;
 /// One elementwise operation: everything the framework knows of it.
 pub(crate) struct Row {
     pub name: &'static str,
-    pub arity: usize,
     /// The kernels, by element type.
     pub kernels: Kernels,
     /// What the result is made of.
     pub result: Type,
     /// The partial derivative with respect to each input; empty for operations without derivative.
     pub partials: &'static [Partial],
-    /// Where each input is sampled by the property tests.
+    /// Where each input is sampled by the property tests; one an input.
+    #[cfg_attr(not(test), allow(dead_code))]
     pub samples: &'static [Sample],
 }
 
@@ -86,12 +86,10 @@ pub(crate) enum Type {
 
 /// Where an operand is sampled: uniformly in a range, away from points where the derivative jumps.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), allow(dead_code))]
 pub(crate) struct Sample {
-    #[cfg_attr(not(test), allow(dead_code))]
     pub low: f64,
-    #[cfg_attr(not(test), allow(dead_code))]
     pub high: f64,
-    #[cfg_attr(not(test), allow(dead_code))]
     pub avoid: &'static [f64],
 }
 
@@ -194,7 +192,7 @@ impl Var<'_> {
 }
 
 #[track_caller]
-fn record<'t>(tape: &'t crate::tape::Tape, row: &'static Row, inputs: &[Var<'t>]) -> Var<'t> {
+pub(crate) fn record<'t>(tape: &'t crate::tape::Tape, row: &'static Row, inputs: &[Var<'t>]) -> Var<'t> {
     tape.op(row.name, inputs, |nodes| {
         let typed = match row.result {
             Type::Same | Type::Truth => nodes,

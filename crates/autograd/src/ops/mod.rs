@@ -10,12 +10,16 @@ mod table;
 mod views;
 
 pub(crate) use elementwise::{Kernels, MapOp};
+#[cfg(test)]
+pub(crate) use elementwise::{Row, Sample, Type, record};
 pub(crate) use index::{Gather, ScatterAdd};
 pub(crate) use join::{Concat, Slice};
 pub(crate) use matmul::Matmul;
 pub use reduce::Axes;
 pub(crate) use reduce::Reduce;
 
+#[cfg(test)]
+pub(crate) use table::TABLE;
 pub(crate) use views::{Expand, Permute, Reshape};
 
 use crate::grad::Local;

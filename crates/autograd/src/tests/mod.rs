@@ -1,0 +1,8 @@
+//! Properties of every operation, found by walking the registries: the elementwise table and the variants of `Op`.
+
+mod elementwise;
+mod facts;
+mod fuzz;
+mod special;
+mod structural;
+mod support;

@@ -1,0 +1,24 @@
+//! A recording as readable text.
+
+use crate::node::Op;
+use crate::tape::Tape;
+use std::fmt;
+
+impl fmt::Debug for Tape {
+    /// One line a node: `%id = op(%inputs) : dtype[shape]  at file:line`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.inner.borrow();
+        for (id, node) in inner.nodes.iter().enumerate() {
+            let indent = "  ".repeat(inner.depth(node.body));
+            write!(f, "{indent}%{id} = {}(", node.op.name())?;
+            for (i, input) in node.inputs.iter().enumerate() {
+                write!(f, "{}%{input}", if i > 0 { ", " } else { "" })?;
+            }
+            if let Op::Tap(target) = node.op {
+                write!(f, " of %{target}")?;
+            }
+            writeln!(f, ") : {}{}  at {}:{}", node.dtype, node.shape, node.at.file(), node.at.line())?;
+        }
+        Ok(())
+    }
+}

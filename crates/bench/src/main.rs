@@ -1,0 +1,41 @@
+//! Times wengert on the shapes of the peers' benchmark and prints one JSON line a system and shape.
+#![forbid(unsafe_code)]
+
+mod shapes;
+mod timing;
+mod train;
+
+use clap::{Parser, ValueEnum};
+
+/// Times wengert; one JSON line for each system and shape.
+#[derive(Parser)]
+struct Options {
+    /// What to time.
+    what: What,
+    /// Shapes by name, separated by commas, or `all`.
+    #[arg(long, default_value = "all")]
+    shapes: String,
+    /// Systems by name, separated by commas, or `all`.
+    #[arg(long, default_value = "all")]
+    systems: String,
+    /// Threads that wengert may use.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seconds to spend on each row.
+    #[arg(long, default_value_t = 3.0)]
+    budget: f64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// One training step: forward, loss = mean of squared outputs, backward; recording included.
+    Train,
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = Options::parse();
+    let shapes = shapes::named(&options.shapes)?;
+    match options.what {
+        What::Train => train::run(&shapes, &options.systems, options.threads, options.budget),
+    }
+}
