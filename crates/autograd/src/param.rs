@@ -1,5 +1,7 @@
 //! Trainable parameters: identity, value, and named trees of them.
 
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::Tensor;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,11 +46,11 @@ impl Param {
     /// # Errors
     /// If shape or element type differ from the present value's.
     #[track_caller]
-    pub fn set(&self, value: Tensor) -> crate::Result<()> {
+    pub fn set(&self, value: Tensor) -> Result<()> {
         let mut slot = self.value.write().unwrap_or_else(PoisonError::into_inner);
         if slot.shape() != value.shape() || slot.dtype() != value.dtype() {
-            return Err(crate::Error::new(
-                crate::ErrorKind::Shape,
+            return Err(Error::new(
+                ErrorKind::Shape,
                 "Param::set",
                 format!(
                     "the parameter is {} {}, the new value {} {}",
@@ -62,6 +64,14 @@ impl Param {
         }
         *slot = value.contiguous();
         Ok(())
+    }
+
+    /// Converts a float value to another float type; other element types stay.
+    fn convert(&self, dtype: DType) {
+        let mut slot = self.value.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.dtype().is_float() {
+            *slot = slot.cast(dtype);
+        }
     }
 
     /// A parameter of its own with the same value.
@@ -135,6 +145,29 @@ pub trait ParamTree {
     /// The number of trainable elements; shared ones count once.
     fn num_params(&self) -> usize {
         self.params().iter().map(|(_, p)| p.value().numel()).sum()
+    }
+
+    /// Converts every float parameter to `dtype`, F32 or F64, in place: a net in double precision for gradient checks.
+    /// Integers and truth values stay. Older recordings keep their snapshots.
+    ///
+    /// ```
+    /// use wengert_autograd::{DType, Param, ParamTree, Tensor};
+    /// let w = Param::new(Tensor::zeros([2, 3], DType::F32));
+    /// w.set_dtype(DType::F64)?;
+    /// assert_eq!(w.value().dtype(), DType::F64);
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If `dtype` is not a float type.
+    #[track_caller]
+    fn set_dtype(&self, dtype: DType) -> Result<()> {
+        if !dtype.is_float() {
+            let found = format!("parameters cannot be trained as {dtype}");
+            return Err(Error::new(ErrorKind::DType, "set_dtype", found, "expected F32 or F64"));
+        }
+        self.visit_params(&mut Path::root(), &mut |_, param| param.convert(dtype));
+        Ok(())
     }
 }
 

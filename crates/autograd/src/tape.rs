@@ -301,7 +301,7 @@ impl Tape {
         }
         let source = &inner.nodes[id as usize];
         let (dtype, at) = (source.dtype, source.at);
-        let held = inner.push_leaf(LeafValue::Tensor(value.clone()), value.shape().clone(), dtype, at);
+        let held = inner.push_leaf(LeafValue::Tensor(value.contiguous()), value.shape().clone(), dtype, at);
         // The link to the source keeps derivatives flowing through the held copy.
         inner.nodes[held as usize].inputs.push(id);
         inner.kept.insert(id, held);

@@ -23,4 +23,4 @@ pub use map::{Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel,
 pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use reduce::{ReduceShape, Reduction, reduce};
 pub use strided::{MAX_AXES, copy, fill, for_each_row};
-pub use tile::{Input, InputData, Output, Source, Store, TILE, TileOp, TileProgram};
+pub use tile::{InputData, Load, Output, Source, Store, TILE, TileOp, TileProgram};

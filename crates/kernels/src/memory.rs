@@ -174,6 +174,13 @@ impl Arena {
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), bytes) }
     }
 
+    /// As [`bytes`](Arena::bytes), as elements of one type.
+    pub fn lanes<T: Pod>(&mut self, len: usize) -> &mut [T] {
+        let bytes = self.bytes(len * size_of::<T>());
+        // SAFETY: a line's alignment is a multiple of any element's, and every bit pattern is a value of `T`.
+        unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
+    }
+
     /// Bytes held.
     pub fn capacity(&self) -> usize {
         self.lines.len() * 64

@@ -1,6 +1,6 @@
 //! States that cross from one tape to the next: truncated backpropagation through time, streaming.
 
-use wengert_autograd::{DType, Error, ErrorKind, Result, Tape, Tensor, Tree};
+use wengert_autograd::{Error, ErrorKind, Result, Tape, Tensor, Tree};
 
 /// The values of a state, cut off from the tape that computed them.
 ///
@@ -50,7 +50,7 @@ impl Carried {
     /// The state on another tape, as constants: `skeleton` (an initial state) gives the structure.
     ///
     /// # Errors
-    /// If the skeleton's leaves differ in number, shape or element type.
+    /// If the skeleton's leaves differ in number, name, shape or element type, or the skeleton carries an error.
     #[track_caller]
     pub fn onto<'t, S: Tree<'t>>(&self, tape: &'t Tape, skeleton: S) -> Result<S> {
         let wanted = skeleton.named_leaves();
@@ -58,11 +58,11 @@ impl Carried {
             let found = format!("the carried state has {} leaves, expected {}", self.leaves.len(), wanted.len());
             return Err(Error::new(ErrorKind::Shape, "resume", found, "carry a state of the same network"));
         }
-        for ((name, var), (_, value)) in wanted.iter().zip(&self.leaves) {
+        for ((name, var), (held, value)) in wanted.iter().zip(&self.leaves) {
             let (shape, dtype) = (var.shape()?, var.dtype()?);
-            if shape != *value.shape() || dtype != value.dtype() {
+            if name != held || shape != *value.shape() || dtype != value.dtype() {
                 let found = format!(
-                    "component '{name}' of the carried state is {} {}, expected {dtype} {shape}",
+                    "component '{held}' of the carried state is {} {}, expected '{name}' {dtype} {shape}",
                     value.dtype(),
                     value.shape()
                 );
@@ -76,10 +76,5 @@ impl Carried {
     /// The values, with their paths in the state.
     pub fn leaves(&self) -> &[(String, Tensor)] {
         &self.leaves
-    }
-
-    /// The element type of the first leaf.
-    pub fn dtype(&self) -> Option<DType> {
-        self.leaves.first().map(|(_, value)| value.dtype())
     }
 }

@@ -3,7 +3,7 @@
 use wengert_autograd::{DType, Shape, Tape, Var};
 
 /// The context of a forward pass: the tape, whether it trains or evaluates, and the element type of new values.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Cx<'t> {
     tape: &'t Tape,
     training: bool,
@@ -11,17 +11,17 @@ pub struct Cx<'t> {
 }
 
 impl<'t> Cx<'t> {
-    /// A pass that trains.
+    /// A pass that trains; new values are F32.
     pub fn train(tape: &'t Tape) -> Cx<'t> {
         Cx { tape, training: true, dtype: DType::F32 }
     }
 
-    /// A pass that evaluates.
+    /// A pass that evaluates; new values are F32.
     pub fn eval(tape: &'t Tape) -> Cx<'t> {
         Cx { tape, training: false, dtype: DType::F32 }
     }
 
-    /// The same pass with another element type for new values; [`Rnn`](crate::Rnn) uses that of its input.
+    /// The same pass with another element type for new values. [`Rnn`](crate::Rnn) sets that of a cell's parameters.
     pub fn with_dtype(self, dtype: DType) -> Cx<'t> {
         Cx { dtype, ..self }
     }

@@ -2,9 +2,10 @@
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path as FilePath, PathBuf};
-use wengert_autograd::{DType, Param, ParamTree, Path, Tensor};
+use wengert_autograd::{DType, Param, ParamId, ParamTree, Path, Tensor};
 
 /// Why weights could not be saved or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum Error {
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// Missing, unexpected and mis-shaped names.
+        /// Missing, unexpected and mis-shaped names, and aliases that differ.
         problems: String,
     },
 }
@@ -57,7 +58,7 @@ impl View for Bytes {
     }
 }
 
-/// Every name of a parameter; aliases (tied weights) are written under each of their names.
+/// Every name of every parameter.
 fn named(module: &impl ParamTree) -> Vec<(String, Param)> {
     let mut all = Vec::new();
     module.visit_params(&mut Path::root(), &mut |path, param| all.push((path.as_str().to_string(), param.clone())));
@@ -67,6 +68,20 @@ fn named(module: &impl ParamTree) -> Vec<(String, Param)> {
 /// Saves the parameters of a module under their names.
 ///
 /// The file appears whole or not at all: it is written beside its place, flushed to disk, and renamed.
+/// A shared parameter (tied weights) is written under each of its names.
+///
+/// ```
+/// use rand::{SeedableRng, rngs::StdRng};
+/// use wengert_nn::{LstmCell, Rnn, io};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("net.safetensors");
+/// let make = |seed| Rnn::new(LstmCell::new(3, 4, &mut StdRng::seed_from_u64(seed)));
+/// let (net, other) = (make(0), make(1));
+/// io::save(&net, &path)?;
+/// io::load(&other, &path)?;
+/// assert!(net.layers[0].w.value().bit_eq(&other.layers[0].w.value()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -89,47 +104,59 @@ pub fn save_tensors(
         safetensors::serialize(views, None).map_err(|e| Error::Format { path: path.into(), reason: e.to_string() })?;
     let file = |source| Error::File { path: path.into(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(file)?;
+    let mut temporary = temporary_file(folder).map_err(file)?;
     temporary.write_all(&bytes).and_then(|()| temporary.as_file().sync_all()).map_err(file)?;
     temporary.persist(path).map_err(|e| file(e.error))?;
     Ok(())
+}
+
+/// A file with the permissions a newly written file has; the default of `tempfile` is to hide it from everybody else.
+fn temporary_file(folder: &FilePath) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
 }
 
 /// Loads the parameters of a module by name. Either all are replaced or, on an error, none.
 ///
 /// # Errors
 /// If the file cannot be read, is not safetensors, or does not hold exactly the module's parameters with their shapes
-/// and element types.
+/// and element types, or names of one shared parameter have different values.
 pub fn load(module: &impl ParamTree, path: impl AsRef<FilePath>) -> Result<(), Error> {
     let path = path.as_ref();
-    let mut stored = load_tensors(path)?;
+    let mut stored: BTreeMap<String, Tensor> = load_tensors(path)?.into_iter().collect();
     let mut problems = Vec::new();
-    let mut updates = Vec::new();
+    let mut updates: BTreeMap<ParamId, (String, Param, Tensor)> = BTreeMap::new();
     for (name, param) in named(module) {
         let present = param.value();
-        match stored.iter().position(|(stored, _)| *stored == name) {
-            None => problems.push(format!("'{name}' is missing")),
-            Some(at) => {
-                let (_, tensor) = stored.swap_remove(at);
-                if tensor.shape() == present.shape() && tensor.dtype() == present.dtype() {
-                    updates.push((param, tensor));
-                } else {
-                    problems.push(format!(
-                        "'{name}' is {} {}, expected {} {}",
-                        tensor.dtype(),
-                        tensor.shape(),
-                        present.dtype(),
-                        present.shape()
-                    ));
-                }
+        let Some(tensor) = stored.remove(&name) else {
+            problems.push(format!("'{name}' is missing"));
+            continue;
+        };
+        if tensor.shape() != present.shape() || tensor.dtype() != present.dtype() {
+            let (found, shape) = (tensor.dtype(), tensor.shape());
+            problems.push(format!("'{name}' is {found} {shape}, expected {} {}", present.dtype(), present.shape()));
+            continue;
+        }
+        match updates.get(&param.id()) {
+            Some((first, _, same)) if !same.bit_eq(&tensor) => {
+                problems.push(format!("'{first}' and '{name}' are one parameter, but differ in the file"));
+            }
+            Some(_) => {}
+            None => {
+                updates.insert(param.id(), (name, param, tensor));
             }
         }
     }
-    problems.extend(stored.iter().map(|(name, _)| format!("'{name}' is not a parameter of the module")));
+    problems.extend(stored.keys().map(|name| format!("'{name}' is not a parameter of the module")));
     if !problems.is_empty() {
         return Err(Error::Mismatch { path: path.into(), problems: problems.join(", ") });
     }
-    for (param, tensor) in updates {
+    for (_, param, tensor) in updates.into_values() {
         // Shape and element type were compared above.
         param.set(tensor).map_err(|e| Error::Mismatch { path: path.into(), problems: e.to_string() })?;
     }

@@ -1,11 +1,11 @@
-//! Losses.
+//! Losses: scalars to be minimised, composed of recorded operations.
 
 use wengert_autograd::{DType, Operand, Var};
 
 /// How a loss is made of the losses of single elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// Their mean.
+    /// Their mean; NaN if there are none.
     #[default]
     Mean,
     /// Their sum.
@@ -25,15 +25,32 @@ impl Reduction {
     }
 }
 
-/// The mean squared error `mean((prediction − target)²)`.
+/// The mean squared error over all elements:
 ///
-/// Shapes broadcast; a target of another shape by mistake is caught by [`mse_with`]'s check of equal shapes.
+/// ```text
+/// mse = 1/n · Σ_i (prediction_i − target_i)²
+/// ```
+///
+/// The target has the prediction's shape and element type, or is a number. Another shape is an error, even where
+/// it would broadcast: `[N]` against `[N, 1]` would silently compare everything with everything.
+///
+/// ```
+/// use wengert_autograd::{Tape, Tensor};
+/// use wengert_nn::loss;
+/// let tape = Tape::new();
+/// let prediction = tape.var(Tensor::from_slice(&[1.0f32, 2.0, 3.0], [3])?);
+/// let target = Tensor::from_slice(&[1.0f32, 2.0, 6.0], [3])?;
+/// assert_eq!(loss::mse(prediction, &target).item()?, 3.0);
+/// let error = loss::mse(prediction, &target.reshape([3, 1])?).item().unwrap_err();
+/// assert!(error.to_string().contains("the prediction is [3], the target [3, 1]"));
+/// # Ok::<(), wengert_autograd::Error>(())
+/// ```
 #[track_caller]
 pub fn mse<'t>(prediction: Var<'t>, target: impl Operand<'t>) -> Var<'t> {
     mse_with(prediction, target, Reduction::Mean)
 }
 
-/// The squared error with a choice of reduction. The target has the prediction's shape, or is a number.
+/// The squared error `(prediction − target)²` with a choice of [`Reduction`]; see [`mse`].
 #[track_caller]
 pub fn mse_with<'t>(prediction: Var<'t>, target: impl Operand<'t>, reduction: Reduction) -> Var<'t> {
     let target = target.resolve(prediction.tape(), prediction.dtype().ok());
@@ -41,14 +58,18 @@ pub fn mse_with<'t>(prediction: Var<'t>, target: impl Operand<'t>, reduction: Re
         && p != t
         && t.rank() > 0
     {
-        // Broadcasting [N] against [N, 1] would silently compare everything with everything.
         let found = format!("the prediction is {p}, the target {t}");
         return prediction.invalid("mse", found, "give both the same shape (reshape, squeeze)");
     }
     reduction.of((prediction - target).square())
 }
 
-/// The cross-entropy of class logits against class indices: `−log softmax(logits)[target]`, computed stably.
+/// The cross-entropy of class logits against class indices, computed stably (the largest logit is subtracted first):
+///
+/// ```text
+/// loss_i = −log softmax(logits_i)[target_i] = log Σ_c exp(logits_ic) − logits_i,target
+/// mean   = Σ_i loss_i / (number of targets that are not ignored)
+/// ```
 ///
 /// ```
 /// use wengert_autograd::{Tape, Tensor};
@@ -75,12 +96,14 @@ impl Default for CrossEntropy {
 }
 
 impl CrossEntropy {
-    /// The loss of `logits` `[.., C]` against `targets` `[..]` (I64, in `0..C`, or `ignore_index`).
+    /// The loss of `logits` `[.., C]` against `targets` `[..]` (I64, in `0..C`, or `ignore_index`). Without reduction
+    /// it has the shape of the targets, and 0 at those that are ignored.
     ///
     /// A target outside of the classes is an error when the program runs. If every target is ignored, the mean is NaN, as
     /// in PyTorch.
     #[track_caller]
-    pub fn loss<'t>(&self, logits: Var<'t>, targets: Var<'t>) -> Var<'t> {
+    pub fn loss<'t>(&self, logits: Var<'t>, targets: impl Operand<'t>) -> Var<'t> {
+        let targets = targets.resolve(logits.tape(), Some(DType::I64));
         let (Ok(shape), Ok(dtype)) = (logits.shape(), logits.dtype()) else { return logits };
         let Ok(found) = targets.shape() else { return targets };
         if shape.rank() == 0 || shape[..shape.rank() - 1] != found[..] || targets.dtype().ok() != Some(DType::I64) {
@@ -88,7 +111,7 @@ impl CrossEntropy {
                 "the logits are {shape}, the targets {} {found}",
                 targets.dtype().map_or(String::new(), |d| d.to_string())
             );
-            return logits.invalid("cross_entropy", found, "expected logits [.., C] and i64 targets [..]");
+            return logits.invalid("cross_entropy", found, "give logits [.., C] and i64 class indices [..]");
         }
         let counts = targets.ne(self.ignore_index);
         let chosen = counts.select(targets, 0).unsqueeze(-1);
@@ -103,6 +126,6 @@ impl CrossEntropy {
 
 /// The mean cross-entropy of `logits` `[.., C]` against class indices `targets` `[..]`; see [`CrossEntropy`].
 #[track_caller]
-pub fn cross_entropy<'t>(logits: Var<'t>, targets: Var<'t>) -> Var<'t> {
+pub fn cross_entropy<'t>(logits: Var<'t>, targets: impl Operand<'t>) -> Var<'t> {
     CrossEntropy::default().loss(logits, targets)
 }

@@ -4,7 +4,7 @@ use crate::Module;
 use crate::carried::Carried;
 use crate::cell::Cell;
 use crate::cx::Cx;
-use wengert_autograd::{DType, Result, Tape, Var};
+use wengert_autograd::{DType, ParamTree, Path, Result, Tape, Tree, Var};
 
 /// One or more layers of a cell, run over time.
 ///
@@ -35,9 +35,11 @@ impl<C: Cell> Rnn<C> {
         Rnn { layers }
     }
 
-    /// The state before the first step of every layer, for `batch` sequences.
+    /// The state before the first step of every layer, for `batch` sequences. Its values have the element type of the
+    /// layer's parameters, or that of `cx` if the layer has none.
     pub fn init<'t>(&self, cx: &Cx<'t>, batch: usize) -> Vec<C::State<'t>> {
-        self.layers.iter().map(|cell| cell.init(cx, batch)).collect()
+        let start = |cell: &C| cell.init(&cx.with_dtype(float_type(cell).unwrap_or(cx.dtype())), batch);
+        self.layers.iter().map(start).collect()
     }
 
     /// Runs the layers over `x` `[T, B, I]` from the cells' initial states. Gives the top layer's outputs `[T, B, O]` and
@@ -45,17 +47,19 @@ impl<C: Cell> Rnn<C> {
     #[track_caller]
     pub fn forward<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> (Var<'t>, Vec<C::State<'t>>) {
         let batch = x.shape().ok().and_then(|shape| shape.get(1).copied()).unwrap_or(0);
-        let cx = cx.with_dtype(x.dtype().unwrap_or(cx.dtype()));
-        let states = self.init(&cx, batch);
-        self.forward_from(&cx, x, states)
+        let dtype = x.dtype().ok().filter(|dtype| dtype.is_float());
+        let states = self.init(&cx.with_dtype(dtype.unwrap_or(cx.dtype())), batch);
+        self.forward_from(cx, x, states)
     }
 
-    /// As [`forward`](Rnn::forward), from given states: one for each layer.
+    /// As [`forward`](Rnn::forward), from given states: one for each layer. Another number of them is an error
+    /// that all results carry.
     #[track_caller]
     pub fn forward_from<'t>(&self, cx: &Cx<'t>, x: Var<'t>, states: Vec<C::State<'t>>) -> (Var<'t>, Vec<C::State<'t>>) {
-        assert_eq!(states.len(), self.layers.len(), "one state for each layer");
-        let x = self.check(x);
-        let mut y = x;
+        let mut y = match self.check(x, &states) {
+            Ok(x) => x,
+            Err(broken) => return (broken, spoiled(&states, broken)),
+        };
         let mut last = Vec::with_capacity(states.len());
         for (cell, state) in self.layers.iter().zip(states) {
             let (end, outputs) = cx.tape().scan(state, y, |state, x| {
@@ -71,8 +75,10 @@ impl<C: Cell> Rnn<C> {
     /// One step, for streaming: input `[B, I]` and the states to output `[B, O]` and states.
     #[track_caller]
     pub fn step<'t>(&self, x: Var<'t>, states: Vec<C::State<'t>>) -> (Var<'t>, Vec<C::State<'t>>) {
-        assert_eq!(states.len(), self.layers.len(), "one state for each layer");
-        let mut y = x;
+        let mut y = match self.count(x, &states) {
+            Ok(x) => x,
+            Err(broken) => return (broken, spoiled(&states, broken)),
+        };
         let mut next = Vec::with_capacity(states.len());
         for (cell, state) in self.layers.iter().zip(states) {
             let (output, state) = cell.step(y, state);
@@ -86,26 +92,51 @@ impl<C: Cell> Rnn<C> {
     ///
     /// # Errors
     /// If it is not a state of these layers for `batch` sequences.
+    #[track_caller]
     pub fn resume<'t>(&self, cx: &Cx<'t>, batch: usize, carried: &Carried) -> Result<Vec<C::State<'t>>> {
-        carried.onto(cx.tape(), self.init(&cx.with_dtype(carried.dtype().unwrap_or(cx.dtype())), batch))
+        carried.onto(cx.tape(), self.init(cx, batch))
+    }
+
+    /// The input `[T, B, ..]`, or an invalid value in its place.
+    #[track_caller]
+    fn check<'t>(&self, x: Var<'t>, states: &[C::State<'t>]) -> Result<Var<'t>, Var<'t>> {
+        match x.shape() {
+            Ok(shape) if shape.rank() < 2 => {
+                let found = format!("the input is {shape}, expected [T, B, ..]");
+                Err(x.invalid("rnn", found, "add the missing axes: x.unsqueeze(1)"))
+            }
+            Ok(_) => self.count(x, states),
+            Err(_) => Err(x),
+        }
     }
 
     #[track_caller]
-    fn check<'t>(&self, x: Var<'t>) -> Var<'t> {
-        match x.shape() {
-            Ok(shape) if shape.rank() < 2 => x.invalid(
-                "rnn",
-                format!("the input is {shape}, expected [T, B, ..]"),
-                "add the missing axes: x.unsqueeze(1)",
-            ),
-            _ => x,
+    fn count<'t>(&self, x: Var<'t>, states: &[C::State<'t>]) -> Result<Var<'t>, Var<'t>> {
+        if states.len() == self.layers.len() {
+            return Ok(x);
         }
+        let found = format!("expected one state for each of the {} layers, found {}", self.layers.len(), states.len());
+        Err(x.invalid("rnn", found, "give what init, resume or an earlier call returned"))
     }
+}
+
+/// States whose every value is the invalid value `broken`.
+fn spoiled<'t, S: Tree<'t>>(states: &[S], broken: Var<'t>) -> Vec<S> {
+    states.iter().map(|state| state.map_vars(&mut Path::root(), &mut |_, _| broken)).collect()
+}
+
+/// The element type of the first float parameter.
+fn float_type(module: &impl ParamTree) -> Option<DType> {
+    let mut found = None;
+    module.visit_params(&mut Path::root(), &mut |_, param| {
+        found = found.or_else(|| Some(param.value().dtype()).filter(|dtype| dtype.is_float()));
+    });
+    found
 }
 
 /// The size of a cell's output, found by recording one step on a tape of its own.
 fn output_size<C: Cell>(cell: &C, input: usize) -> Option<usize> {
-    let dtype = cell.params().first().map_or(DType::F32, |(_, param)| param.value().dtype());
+    let dtype = float_type(cell).unwrap_or(DType::F32);
     let tape = Tape::inference();
     let cx = Cx::eval(&tape).with_dtype(dtype);
     let state = cell.init(&cx, 1);

@@ -1,5 +1,6 @@
 //! Stochastic gradient descent.
 
+use crate::fitting;
 use std::collections::HashMap;
 use wengert_autograd::{Error, ErrorKind, Gradients, ParamId, ParamTree, Result, Tape, Tensor};
 
@@ -11,6 +12,8 @@ use wengert_autograd::{Error, ErrorKind, Gradients, ParamId, ParamTree, Result, 
 /// g ← g + momentum·v  if nesterov, else v
 /// p ← p − lr·g
 /// ```
+///
+/// The velocities belong to the optimizer, by parameter; a clone has its own.
 ///
 /// ```
 /// use wengert_autograd::{Param, Tape, Tensor};
@@ -63,17 +66,19 @@ impl Sgd {
         Sgd { nesterov: true, ..self }
     }
 
-    /// Updates every parameter of `module` that has a gradient.
+    /// Updates every parameter of `module` that has a gradient. Drop the tape before: it holds the values that are
+    /// replaced here.
     ///
     /// # Errors
-    /// If a setting is not a number in its range, or a gradient does not fit its parameter; nothing is updated then.
+    /// If a setting is not a number in its range, or a gradient (or an earlier velocity) does not fit its parameter;
+    /// nothing is updated then.
+    #[track_caller]
     pub fn step(&mut self, module: &impl ParamTree, gradients: &Gradients) -> Result<()> {
         self.check()?;
         let tape = Tape::inference();
         let mut asked = Vec::new();
         let mut updated = Vec::new();
-        for (_, param) in module.params() {
-            let Some(gradient) = gradients.get(&param) else { continue };
+        for (param, gradient) in fitting("Sgd", module, gradients)? {
             let p = tape.constant(param.value());
             let mut g = tape.constant(gradient);
             if self.weight_decay != 0.0 {
@@ -103,19 +108,20 @@ impl Sgd {
         Ok(())
     }
 
+    #[track_caller]
     fn check(&self) -> Result<()> {
-        let in_range = |v: f64| v.is_finite() && v >= 0.0;
-        let found = match () {
-            () if !in_range(self.lr) => format!("the learning rate is {}, expected a number from 0", self.lr),
-            () if !in_range(self.momentum) => format!("the momentum is {}, expected a number from 0", self.momentum),
-            () if !in_range(self.weight_decay) => {
-                format!("the weight decay is {}, expected a number from 0", self.weight_decay)
-            }
-            () if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) => {
-                "Nesterov's momentum needs a momentum and no dampening".to_string()
-            }
-            () => return Ok(()),
-        };
-        Err(Error::new(ErrorKind::Value, "Sgd", found, ""))
+        let settings = [("learning rate", self.lr), ("momentum", self.momentum), ("weight decay", self.weight_decay)];
+        let fail = |found: String, remedy| Err(Error::new(ErrorKind::Value, "Sgd", found, remedy));
+        if let Some((name, value)) = settings.into_iter().find(|(_, v)| !v.is_finite() || *v < 0.0) {
+            return fail(format!("the {name} is {value}"), "give a finite number from 0");
+        }
+        if !self.dampening.is_finite() {
+            return fail(format!("the dampening is {}", self.dampening), "give a finite number");
+        }
+        if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
+            let found = format!("Nesterov with momentum {} and dampening {}", self.momentum, self.dampening);
+            return fail(found, "give it a momentum and no dampening");
+        }
+        Ok(())
     }
 }

@@ -131,7 +131,7 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub(crate) fn map2(self, row: &'static Row, rhs: impl Operand<'t>) -> Var<'t> {
         let rhs = rhs.resolve(self.tape(), Some(self.node(|n| n.dtype)));
-        if let Some(folded) = fold(row.name, self, rhs) {
+        if let Some(folded) = fold(row, self, rhs) {
             return folded;
         }
         record(self.tape(), row, &[self, rhs])
@@ -165,17 +165,20 @@ impl<'t> Var<'t> {
 }
 
 /// Simplifications that hold to the bit: `1·x`, `x·1`, `x/1`, `x - 0`, `-1·x`.
-fn fold<'t>(name: &str, a: Var<'t>, b: Var<'t>) -> Option<Var<'t>> {
+#[track_caller]
+fn fold<'t>(row: &Row, a: Var<'t>, b: Var<'t>) -> Option<Var<'t>> {
     let (x, number, right) = match (a.as_literal(), b.as_literal()) {
         (None, Some(number)) if b.is_plain_number() => (a, number, true),
         (Some(number), None) if a.is_plain_number() => (b, number, false),
         _ => return None,
     };
-    let same = |x: Var<'t>, y: Var<'t>| x.node(|n| n.dtype) == y.node(|n| n.dtype);
-    if x.shape().is_err() || !same(a, b) {
+    // What the operation does not take stays an error.
+    let dtype = a.node(|n| n.dtype);
+    let taken = dtype.is_float() || (dtype == DType::I64 && row.kernels.i64.is_some());
+    if x.shape().is_err() || dtype != b.node(|n| n.dtype) || !taken {
         return None;
     }
-    match (name, right) {
+    match (row.name, right) {
         ("mul", _) if number == 1.0 => Some(x),
         ("mul", _) if number == -1.0 => Some(-x),
         ("div", true) if number == 1.0 => Some(x),

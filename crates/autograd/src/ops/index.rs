@@ -53,6 +53,9 @@ impl<'t> Var<'t> {
                     "give the source the shape of the index and the type of the value",
                 ));
             }
+            if nodes[0].dtype == DType::Bool {
+                return Err(Fault::dtype("the value is bool, expected a number", "convert it: .cast(DType::I64)"));
+            }
             let shape = nodes[0].shape.clone();
             Ok(Some(Recorded { op: Op::ScatterAdd(ScatterAdd { axis: at }), shape, dtype: nodes[0].dtype }))
         })

@@ -101,8 +101,6 @@ pub(crate) struct TileInput {
     pub offset: usize,
     /// Elements from the first to the last that is read.
     pub extent: usize,
-    /// One an axis of the group's index space.
-    pub strides: Vec<usize>,
 }
 
 /// `c = a·b` for every index of `batch`; operands as buffer, element offset, (row, column) strides.

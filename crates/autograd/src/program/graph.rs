@@ -326,8 +326,13 @@ impl Loop {
     pub(super) fn written(&self) -> Vec<usize> {
         let (next, taps) = self.body.outputs.split_at(self.carries);
         let is_carry = |node: usize| matches!(self.body.nodes[node].op, GraphOp::Port(p) if p < self.carries);
-        let alone = taps.iter().copied().filter(|tap| !next.contains(tap) && !is_carry(*tap));
-        next.iter().copied().chain(alone).collect()
+        let mut written = next.to_vec();
+        for tap in taps {
+            if !written.contains(tap) && !is_carry(*tap) {
+                written.push(*tap);
+            }
+        }
+        written
     }
 }
 

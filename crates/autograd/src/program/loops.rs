@@ -72,9 +72,11 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
         let (dtype, len) = (inside.body.nodes[*node].dtype, shape.numel());
         let strides = shape.with_front(steps).contiguous_strides();
         let state = |k: usize, skip: bool| (states[k].buf, if skip { len } else { 0 });
-        let (buf, offset) = match (as_port(*node), next.iter().position(|n| n == node)) {
-            (Some(k), _) => state(k, reverse),
-            (_, Some(k)) => state(k, !reverse),
+        let before = taps[..slabs.len()].iter().position(|tap| tap == node);
+        let (buf, offset) = match (as_port(*node), next.iter().position(|n| n == node), before) {
+            (Some(k), _, _) => state(k, reverse),
+            (_, Some(k), _) => state(k, !reverse),
+            (_, _, Some(same)) => (slabs[same].buf, slabs[same].offset),
             _ => {
                 let buf = lower.temporary(dtype, len * steps);
                 ports.push(travelling(buf, 0, len * dtype.size(), steps, reverse));

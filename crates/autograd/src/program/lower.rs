@@ -11,7 +11,7 @@ use crate::shape::{Shape, Strides};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
-use wengert_kernels::{Kernel, Num, Pod, Source, Store, TileOp, TileProgram};
+use wengert_kernels::{Kernel, Load, Num, Pod, Source, Store, TileOp, TileProgram};
 
 /// Where a value lies: a strided view of a buffer, in elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -315,6 +315,15 @@ impl<'g> Lower<'g> {
         if shape.numel() == 0 {
             return;
         }
+        let span = |place: &Place| (place.offset, place.offset + extent(&shape, &place.strides));
+        let ((start, end), (low, high)) = (span(&from), span(&to));
+        if from.buf == to.buf && start < high && low < end {
+            // A value that stands twice in a concat along a later axis: its places interleave.
+            let buf = self.temporary(self.dtype(node), shape.numel());
+            let between = Place { buf, offset: 0, strides: shape.contiguous_strides() };
+            self.copy(node, from, between.clone());
+            return self.copy(node, between, to);
+        }
         let (mut src, mut dst) = (from.strides.to_vec(), to.strides.to_vec());
         let dims = merge_axes(&shape, &mut [&mut src, &mut dst]);
         let dtype = self.dtype(node);
@@ -427,6 +436,11 @@ impl<'g> Lower<'g> {
                 None => writes.push((self.dtype(*id), place.buf, start, end - start)),
             }
         }
+        let loads: Vec<Load> = operands
+            .iter()
+            .zip(&inputs)
+            .map(|((_, strides), input)| Load { strides: strides.clone(), bools: self.dtype(*input) == DType::Bool })
+            .collect();
         let sources = operands
             .into_iter()
             .zip(&inputs)
@@ -435,7 +449,6 @@ impl<'g> Lower<'g> {
                 buf: place.buf,
                 offset: place.offset,
                 extent: extent(&dims, &strides),
-                strides,
             })
             .collect();
         let registers = Registers::assign(self.graph, members, &stored);
@@ -445,14 +458,15 @@ impl<'g> Lower<'g> {
             .map(|(id, (place, strides))| {
                 let buffer = writes.iter().position(|w| w.1 == place.buf).expect("every result has a write");
                 Store {
-                    source: Source::Register(registers.of(members, *id)),
+                    register: registers.of(members, *id),
                     buffer,
                     offset: place.offset - writes[buffer].2,
                     strides: strides.clone(),
+                    bools: self.dtype(*id) == DType::Bool,
                 }
             })
             .collect();
-        let plan = TilePlan { graph: self.graph, members, inputs: &inputs, registers: &registers, stores, dims };
+        let plan = TilePlan { graph: self.graph, members, inputs: &inputs, registers: &registers, loads, stores, dims };
         let program = match lane {
             DType::F64 => AnyTile::F64(plan.build(|kernels| (kernels.f64)())),
             DType::I64 => AnyTile::I64(plan.build(|kernels| {
@@ -514,6 +528,7 @@ struct TilePlan<'p> {
     members: &'p [usize],
     inputs: &'p [usize],
     registers: &'p Registers,
+    loads: Vec<Load>,
     stores: Vec<Store>,
     dims: Vec<usize>,
 }
@@ -537,6 +552,6 @@ impl TilePlan<'_> {
                 TileOp { kernel: kernel(&map.0.kernels), dst: self.registers.of(self.members, *id), src }
             })
             .collect();
-        TileProgram::new(ops, self.stores, self.inputs.len(), self.dims)
+        TileProgram::new(ops, self.loads, self.stores, self.dims)
     }
 }

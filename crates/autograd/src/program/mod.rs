@@ -1,6 +1,6 @@
 //! From a recording to numbers: graph, fusion, instructions, memory, execution.
 //!
-//! There is one path. The values asked for are cut out of the tape as a [`graph`], elementwise
+//! There is one path. The values asked for are cut out of the tape as a [`graph`], [simplified](simplify); elementwise
 //! chains are [fused](fuse), nodes are [lowered](lower) to instructions over buffers, buffers are [laid out](layout) in one
 //! arena, and the result, a [`Block`](code::Block), is cached under the structure of the recording and [run](run).
 
@@ -12,6 +12,7 @@ mod layout;
 mod loops;
 mod lower;
 mod run;
+mod simplify;
 
 pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};
 pub(crate) use lower::{Lower, Place};
@@ -78,6 +79,9 @@ pub(crate) fn evaluate_with(tape: &Tape, asked: &[NodeId], options: PlanOptions)
 }
 
 fn compile(inner: &crate::tape::Inner, asked: &[NodeId], options: PlanOptions) -> Result<Program> {
-    let graph = graph::build(inner, asked, options)?;
+    let mut graph = graph::build(inner, asked, options)?;
+    if options.optimise {
+        graph = simplify::simplify(graph);
+    }
     Ok(lower::program(&graph, options))
 }

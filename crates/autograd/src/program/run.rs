@@ -12,20 +12,13 @@ use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::Arc;
 use wengert_kernels::gemm::{GemmElem, Mat, MatMut, gemm};
-use wengert_kernels::{Access, Arena, Input, InputData, Memory, Num, Output, Pod, Span, copy, reduce};
+use wengert_kernels::{Access, Arena, InputData, Memory, Num, Output, Pod, Span, copy, reduce};
 
 /// Memory that a thread keeps between runs.
 #[derive(Default)]
 struct Workspace {
     arena: Arena,
-    scratch: Scratch,
-}
-
-#[derive(Default)]
-struct Scratch {
-    f32: Vec<f32>,
-    f64: Vec<f64>,
-    i64: Vec<i64>,
+    scratch: Arena,
 }
 
 thread_local! {
@@ -131,7 +124,7 @@ fn span(frame: &[Address], dtype: DType, buf: Buf, offset: usize, len: usize) ->
 
 struct Machine<'m, 's> {
     memory: Memory<'m>,
-    scratch: &'s mut Scratch,
+    scratch: &'s mut Arena,
 }
 
 impl Machine<'_, '_> {
@@ -212,15 +205,15 @@ impl Machine<'_, '_> {
         match &tile.program {
             AnyTile::F32(program) => {
                 let (inputs, mut outputs) = operands::<f32>(tile, frame, access);
-                program.run(&mut self.scratch.f32, &inputs, &mut outputs);
+                program.run(self.scratch, &inputs, &mut outputs);
             }
             AnyTile::F64(program) => {
                 let (inputs, mut outputs) = operands::<f64>(tile, frame, access);
-                program.run(&mut self.scratch.f64, &inputs, &mut outputs);
+                program.run(self.scratch, &inputs, &mut outputs);
             }
             AnyTile::I64(program) => {
                 let (inputs, mut outputs) = operands::<i64>(tile, frame, access);
-                program.run(&mut self.scratch.i64, &inputs, &mut outputs);
+                program.run(self.scratch, &inputs, &mut outputs);
             }
         }
     }
@@ -325,7 +318,7 @@ fn each_index(op: &IndexInstr, name: &str, index: &[i64], mut visit: impl FnMut(
     Ok(())
 }
 
-type Operands<'a, E> = (SmallVec<[Input<'a, E>; 8]>, SmallVec<[Output<'a, E>; 8]>);
+type Operands<'a, E> = (SmallVec<[InputData<'a, E>; 8]>, SmallVec<[Output<'a, E>; 8]>);
 
 fn operands<'a, E: Num + Pod>(tile: &'a TileInstr, frame: &[Address], mut access: Access<'a>) -> Operands<'a, E> {
     let outputs = (0..tile.outputs.len())
@@ -337,13 +330,12 @@ fn operands<'a, E: Num + Pod>(tile: &'a TileInstr, frame: &[Address], mut access
     let inputs = tile
         .inputs
         .iter()
-        .map(|TileInput { dtype, buf, offset, extent, strides }| {
+        .map(|TileInput { dtype, buf, offset, extent }| {
             let at = span(frame, *dtype, *buf, *offset, *extent);
-            let data = match dtype {
+            match dtype {
                 DType::Bool => InputData::Bools(access.read(at)),
                 _ => InputData::Lanes(access.read(at)),
-            };
-            Input { data, strides }
+            }
         })
         .collect();
     (inputs, outputs)

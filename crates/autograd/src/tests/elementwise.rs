@@ -18,9 +18,9 @@ pub(super) fn operand_types(row: &Row, lane: DType) -> Option<Vec<DType>> {
         return None;
     }
     match row.result {
-        Type::Same | Type::Truth => Some(vec![lane; row.arity]),
-        Type::Select => Some([vec![DType::Bool], vec![lane; row.arity - 1]].concat()),
-        Type::Logic => (lane == DType::F32).then(|| vec![DType::Bool; row.arity]),
+        Type::Same | Type::Truth => Some(vec![lane; row.samples.len()]),
+        Type::Select => Some([vec![DType::Bool], vec![lane; row.samples.len() - 1]].concat()),
+        Type::Logic => (lane == DType::F32).then(|| vec![DType::Bool; row.samples.len()]),
     }
 }
 
@@ -96,12 +96,12 @@ fn common(shapes: &[&[usize]]) -> Shape {
 fn check_values(row: &'static Row, lane: DType, shapes: &[&[usize]], layout: Layout, rng: &mut Rng) {
     let Some(types) = operand_types(row, lane) else { return };
     let inputs: Vec<Tensor> =
-        (0..row.arity).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect();
+        (0..row.samples.len()).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect();
     let what = format!("{} in {lane} over {shapes:?}, {layout:?}", row.name);
     let tape = Tape::new();
     let vars: Vec<Var<'_>> = inputs.iter().map(|x| laid_out(&tape, x, layout)).collect();
     let found = same_bits(&tape, &[apply(row, &vars)], &what).remove(0);
-    assert_equal(&found, &one_by_one(row, lane, &inputs, &common(&shapes[..row.arity])), &what);
+    assert_equal(&found, &one_by_one(row, lane, &inputs, &common(&shapes[..row.samples.len()])), &what);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn values_are_those_of_the_kernel_on_single_elements() {
         for lane in [DType::F32, DType::F64, DType::I64] {
             for shapes in SHAPES {
                 for layout in LAYOUTS {
-                    check_values(row, lane, &shapes[..row.arity], layout, rng);
+                    check_values(row, lane, &shapes[..row.samples.len()], layout, rng);
                 }
             }
         }
@@ -133,7 +133,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let row = TABLE[which];
-        let shapes: Vec<Vec<usize>> = (0..row.arity)
+        let shapes: Vec<Vec<usize>> = (0..row.samples.len())
             .map(|i| {
                 let cut = lead[i].min(dims.len());
                 dims.iter().enumerate().skip(cut).map(|(axis, n)| if ones[i] >> axis & 1 == 1 { 1 } else { *n }).collect()
@@ -152,9 +152,9 @@ fn a_scan_gives_what_the_steps_give() {
             let Some(types) = operand_types(row, lane) else { continue };
             for (case, shapes) in SHAPES[..8].iter().enumerate() {
                 let steps: Vec<Vec<Tensor>> = (0..3)
-                    .map(|_| (0..row.arity).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect())
+                    .map(|_| (0..row.samples.len()).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect())
                     .collect();
-                let held: Vec<bool> = (0..row.arity).map(|i| row.arity > 1 && i == case % (row.arity + 1)).collect();
+                let held: Vec<bool> = (0..row.samples.len()).map(|i| row.samples.len() > 1 && i == case % (row.samples.len() + 1)).collect();
                 let what = format!("{} in {lane} over {shapes:?}", row.name);
                 scan_agrees(&|v| apply(row, v), &steps, &held, case % 2 == 1, &what);
             }
@@ -171,12 +171,11 @@ fn gradients_are_those_of_differences() {
             assert!(row.partials.is_empty(), "{}: truth values have no derivative", row.name);
             continue;
         }
-        assert_eq!(row.partials.len(), row.arity, "{}: one partial derivative an operand", row.name);
-        assert_eq!(row.samples.len(), row.arity, "{}: one domain an operand", row.name);
+        assert_eq!(row.partials.len(), row.samples.len(), "{}: one partial derivative an operand", row.name);
         let types = operand_types(row, DType::F64).unwrap();
         for shapes in &SHAPES[..8] {
             let all: Vec<Tensor> =
-                (0..row.arity).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect();
+                (0..row.samples.len()).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect();
             let floats: Vec<Tensor> = all.iter().filter(|x| x.dtype() == DType::F64).cloned().collect();
             let what = format!("{} over {shapes:?}", row.name);
             assert_gradients(|v| apply(row, &with_captured(&all, v)), &floats, &what);
@@ -204,7 +203,7 @@ fn fused_with_neighbours() {
             let Some(types) = operand_types(row, lane) else { continue };
             let shape = [3, 7];
             let tape = Tape::new();
-            let vars: Vec<Var<'_>> = (0..row.arity)
+            let vars: Vec<Var<'_>> = (0..row.samples.len())
                 .map(|i| laid_out(&tape, &sampled(shape, types[i], &row.samples[i], rng), Layout::Computed))
                 .collect();
             let y = apply(row, &vars);

@@ -94,7 +94,7 @@ pub(super) fn laid_out<'t>(tape: &'t Tape, value: &Tensor, layout: Layout) -> Va
         Layout::Kept if rank >= 2 => {
             let copy = tape.var(value.transpose(0, rank - 1).unwrap().contiguous());
             let yes = tape.constant(true);
-            yes.select(copy, copy).transpose(0, -1).keep().unwrap()
+            computed(yes.select(copy, copy).transpose(0, -1))
         }
         Layout::Sliced if rank >= 1 => {
             let plain = tape.var(value);
@@ -102,7 +102,7 @@ pub(super) fn laid_out<'t>(tape: &'t Tape, value: &Tensor, layout: Layout) -> Va
             let axis = rank as isize - 1;
             let extent = value.shape()[rank - 1];
             // Kept, so that the operation reads a strided leaf and not the parts of a concat.
-            let wide = tape.concat(&[other, plain, other], axis).keep().unwrap();
+            let wide = computed(tape.concat(&[other, plain, other], axis));
             wide.narrow(axis, extent, extent)
         }
         Layout::Computed => {
@@ -112,6 +112,12 @@ pub(super) fn laid_out<'t>(tape: &'t Tape, value: &Tensor, layout: Layout) -> Va
         }
         _ => tape.var(value),
     }
+}
+
+/// Asks for the value, so that what is recorded later reads the held copy.
+pub(super) fn computed(var: Var<'_>) -> Var<'_> {
+    var.value().unwrap();
+    var
 }
 
 impl<'t> Var<'t> {
@@ -187,7 +193,7 @@ pub(super) fn scan_agrees(
     let stacked: Vec<Var<'_>> = (0..count)
         .map(|i| {
             let rows: Vec<Var<'_>> = steps.iter().map(|inputs| tape.var(&inputs[i])).collect();
-            tape.stack(&rows, 0).keep().unwrap()
+            computed(tape.stack(&rows, 0))
         })
         .collect();
     let items: Vec<Var<'_>> = (0..count).filter(|i| !held[*i]).map(|i| stacked[i]).collect();

@@ -1,0 +1,120 @@
+//! Forecasts a real series with a recurrent network, and says honestly how good it is.
+//!
+//! ```text
+//! cargo run --release --example forecast
+//! ```
+//!
+//! reads 13 months of half-hourly water temperatures, trains a two-layer LSTM on windows of 48 hours, and forecasts the next
+//! 24 hours of windows it has not seen. Two baselines must be beaten: persistence (it stays as it is) and seasonal-naive
+//! (as 24 hours ago).
+//!
+//! What the numbers mean: the series is split by time *within each month* (days 1-20 train, 21-25 validate, the rest test),
+//! and no value of a validation or test target is ever trained on. So the error is that of a network which knows this year's
+//! seasons. It says nothing about next year: 13 months are too few to measure that.
+//!
+//! The files, in the order of reading: `series` (CSV to numbers), `task` (numbers to windows), `model` (the network, and a
+//! cell of one's own in ten lines), `train` (the loop), `report` (the table), `plots` (the pictures).
+
+mod cli;
+mod failure;
+mod model;
+mod output;
+mod plots;
+mod report;
+mod series;
+mod task;
+mod train;
+
+use clap::Parser;
+use cli::{CellKind, Options};
+use failure::{Failure, Result};
+use model::{Forecaster, MinimalGatedUnit};
+use rand::{SeedableRng, rngs::StdRng};
+use series::Series;
+use std::process::ExitCode;
+use std::time::Instant;
+use task::Task;
+use wengert::prelude::{Cell, LstmCell, ParamTree, Rnn, io};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let series = Series::read(&options.csv, &options.column)?;
+    let mut task = Task::new(series, options)?;
+    output::prepare(&options.out)?;
+    if options.smoke {
+        task.test = task.test.iter().copied().step_by(32).collect();
+    }
+    let (layers, hidden) = (options.layers, options.hidden);
+    match options.cell {
+        CellKind::Lstm => forecast(options, &task, "LSTM", |rng| {
+            let rnn = Rnn::stack(layers, task.inputs(), |_, input| LstmCell::new(input, hidden, rng));
+            rnn.layers.iter().try_for_each(model::open_forget_gate)?;
+            Ok(rnn)
+        }),
+        CellKind::Custom => forecast(options, &task, "custom cell", |rng| {
+            Ok(Rnn::stack(layers, task.inputs(), |_, input| MinimalGatedUnit::new(input, hidden, rng)))
+        }),
+    }
+}
+
+/// Trains, tests, draws and saves, whatever the cell.
+fn forecast<C: Cell>(
+    options: &Options,
+    task: &Task,
+    name: &str,
+    layers: impl Fn(&mut StdRng) -> Result<Rnn<C>>,
+) -> Result<()> {
+    let network = |rng: &mut StdRng| Forecaster::new(layers(rng)?, options.hidden, task.horizon, rng);
+    let mut rng = StdRng::seed_from_u64(options.seed);
+    let model = network(&mut rng)?;
+
+    println!("{}: {} values of '{}'", options.csv.display(), task.series.values.len(), task.series.name);
+    println!("split {}", task.split);
+    let [train, validation, test] = [&task.train, &task.validation, &task.test].map(|windows| windows.len());
+    println!("windows of {} steps, forecasts of {}: {train} train, {validation} validation, {test} test", task.window, task.horizon);
+    println!("{} layers of {} units, {} parameters", options.layers, options.hidden, model.num_params());
+
+    let start = Instant::now();
+    let (epochs, stride) = if options.smoke { (options.epochs.min(2), 64) } else { (options.epochs, 8) };
+    let history = train::train(&model, task, (epochs, stride), &mut rng)?;
+    let seconds = start.elapsed().as_secs_f64();
+    println!("trained {} epochs in {seconds:.1} s, kept the weights of epoch {}\n", history.train.len(), history.best + 1);
+
+    let forecasts = model.forecast(task, &task.test)?;
+    let scores = [
+        report::score(name, task, |window| forecasts[window].clone()),
+        report::score("persistence", task, |window| task.persistence(task.test[window])),
+        report::score(format!("seasonal-naive ({})", report::duration(task, task.season)), task, |window| {
+            task.seasonal_naive(task.test[window])
+        }),
+    ];
+    println!("error on the test windows, in the units of '{}'", task.series.name);
+    report::print_table(&scores, task);
+
+    let weights = options.out.join("forecast.safetensors");
+    io::save(&model, &weights)?;
+    let again = network(&mut StdRng::seed_from_u64(!options.seed))?;
+    io::load(&again, &weights)?;
+    if again.forecast(task, &task.test)? != forecasts {
+        return Err(Failure::file(&weights, "the weights read back give another forecast"));
+    }
+    println!("\n{}: read back, the same {test} forecasts to the bit", weights.display());
+
+    for (name, svg) in [("forecast", plots::forecast(task, &forecasts, &scores)?), ("loss", plots::losses(&history)?)] {
+        let path = options.out.join(name).with_extension("svg");
+        output::write(&path, svg.as_bytes())?;
+        output::write(&path.with_extension("png"), &plots::png(&svg)?)?;
+        println!("{}, .png", path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! A series of numbers from a CSV file.
+
+use crate::failure::{Failure, Result};
+use std::path::Path;
+
+/// One column of a CSV file, in the order of the rows.
+pub struct Series {
+    pub name: String,
+    pub values: Vec<f64>,
+    /// Seconds since 1970-01-01T00:00:00Z, if the file has a readable `time` column.
+    pub times: Option<Vec<i64>>,
+}
+
+impl Series {
+    /// Reads `column` of `path`. Every row must hold a finite number there.
+    pub fn read(path: &Path, column: &str) -> Result<Series> {
+        let mut reader = csv::Reader::from_path(path).map_err(|e| problem(path, &e))?;
+        let header = reader.headers().map_err(|e| problem(path, &e))?.clone();
+        let names: Vec<&str> = header.iter().map(str::trim).collect();
+        let Some(value_at) = names.iter().position(|name| *name == column) else {
+            return Err(Failure::file(path, format!("no column '{column}'; it has: {}", names.join(", "))));
+        };
+        let time_at = names.iter().position(|name| name.eq_ignore_ascii_case("time")).filter(|at| *at != value_at);
+
+        let mut series = Series { name: column.to_string(), values: Vec::new(), times: time_at.map(|_| Vec::new()) };
+        for record in reader.records() {
+            let record = record.map_err(|e| problem(path, &e))?;
+            let line = record.position().map_or(0, |position| position.line());
+            let text = record[value_at].trim();
+            match text.parse::<f64>() {
+                Ok(value) if value.is_finite() => series.values.push(value),
+                _ => return Err(Failure::line(path, line, format!("'{text}' in '{column}' is not a finite number"))),
+            }
+            if let (Some(at), Some(times)) = (time_at, &mut series.times) {
+                let text = record[at].trim();
+                match parse_time(text) {
+                    Some(time) => times.push(time),
+                    // The first row decides whether this is a column of dates.
+                    None if times.is_empty() => series.times = None,
+                    None => return Err(Failure::line(path, line, format!("'{text}' is not a time as 2016-02-15T00:30:00Z"))),
+                }
+            }
+        }
+        Ok(series)
+    }
+
+    /// The usual step of time in seconds, if times are known: the median of all steps.
+    pub fn step(&self) -> Option<i64> {
+        let mut steps: Vec<i64> = self.times.as_ref()?.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        steps.sort_unstable();
+        steps.get(steps.len() / 2).copied().filter(|step| *step > 0)
+    }
+}
+
+/// The reader's errors, in the words of this program.
+fn problem(path: &Path, error: &csv::Error) -> Failure {
+    match error.kind() {
+        csv::ErrorKind::Io(e) => Failure::file(path, e),
+        csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
+            Failure::line(path, pos.line(), format!("{len} fields, the header has {expected_len}"))
+        }
+        csv::ErrorKind::Utf8 { pos: Some(pos), .. } => Failure::line(path, pos.line(), "not UTF-8 text"),
+        _ => Failure::file(path, error),
+    }
+}
+
+/// `YYYY-MM-DD`, or `YYYY-MM-DDThh:mm[:ss][Z]` with `T` or a space, in UTC.
+fn parse_time(text: &str) -> Option<i64> {
+    let text = text.strip_suffix('Z').unwrap_or(text);
+    let (date, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    let number = |part: &str, digits: usize| {
+        (part.len() == digits && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<i64>().ok())?
+    };
+    let [year, month, day] = date.split('-').collect::<Vec<_>>().try_into().ok()?;
+    let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
+    let mut clock = clock.split(':');
+    let (hour, minute) = (number(clock.next()?, 2)?, number(clock.next()?, 2)?);
+    let second = clock.next().map_or(Some(0), |part| number(part, 2))?;
+    let days = days_since_1970(year, month, day);
+    let valid = clock.next().is_none() && hour < 24 && minute < 60 && second < 60 && date_of(days) == (year, month, day);
+    valid.then_some(((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar; years begin in March, so that leap days come last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day - 719_469
+}
+
+/// Year, month and day of a number of days since 1970-01-01.
+pub fn date_of(days: i64) -> (i64, i64, i64) {
+    let mut year = 1970 + days.div_euclid(366);
+    while days_since_1970(year + 1, 1, 1) <= days {
+        year += 1;
+    }
+    let month = (2..=12).rev().find(|month| days_since_1970(year, *month, 1) <= days).unwrap_or(1);
+    (year, month, days - days_since_1970(year, month, 1) + 1)
+}
+
+/// `YYYY-MM-DD hh:mm` of seconds since 1970-01-01T00:00:00Z.
+pub fn format_time(seconds: i64) -> String {
+    let (year, month, day) = date_of(seconds.div_euclid(86_400));
+    let minutes = seconds.rem_euclid(86_400) / 60;
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}", minutes / 60, minutes % 60)
+}
