@@ -15,6 +15,9 @@
 //! The files, in the order of reading: `series` (CSV to numbers), `task` (numbers to windows), `model` (the network, and a
 //! cell of one's own in ten lines), `train` (the loop), `report` (the table), `plots` (the pictures).
 
+// In a program `pub` means: for the other modules.
+#![allow(unreachable_pub)]
+
 mod cli;
 mod failure;
 mod model;

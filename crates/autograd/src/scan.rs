@@ -92,6 +92,7 @@ impl Tape {
         xs: X,
         step: impl FnOnce(S, X) -> (S, Y),
     ) -> (S, Y) {
+        let caller = Location::caller();
         let sources = xs.named_leaves();
         let length = self.scan_length(&sources, options.length);
         let mut body = Body::open(self, *length.as_ref().unwrap_or(&1), options.reverse);
@@ -112,9 +113,11 @@ impl Tape {
         let mut index = 0;
         let last = init.map_vars(&mut Path::root(), &mut |_, _| {
             index += 1;
-            self.final_carry(scan, index - 1)
+            self.addressed(caller, || self.final_carry(scan, index - 1))
         });
-        let stacked = ys.map_vars(&mut Path::root(), &mut |_, y| self.stacked_output(scan, y));
+        let stacked = ys.map_vars(&mut Path::root(), &mut |_, y| {
+            self.addressed(caller, || self.stacked_output(scan, y))
+        });
         (last, stacked)
     }
 
@@ -136,10 +139,14 @@ impl Tape {
                 _ => length = Some(extent),
             }
         }
-        length.ok_or_else(|| {
-            let found = "nothing is scanned over, so the number of steps is unknown";
-            self.fail("scan", Fault::shape(found, "name it: scan_with(ScanOptions::default().length(n), ..)"))
-        })
+        match length {
+            Some(length) => Ok(length),
+            None => {
+                let found = "nothing is scanned over, so the number of steps is unknown";
+                let remedy = "name it: scan_with(ScanOptions::default().length(n), ..)";
+                Err(self.fail("scan", Fault::shape(found, remedy)))
+            }
+        }
     }
 
     /// Carry component `index` after the last step of a scan.

@@ -206,8 +206,9 @@ impl Tape {
             let bound = inner.bindings.iter().rev().find(|(id, _)| *id == param.id()).map(|(_, node)| *node);
             bound.or_else(|| inner.params.get(&param.id()).copied())
         };
+        let at = Location::caller();
         let id = known.unwrap_or_else(|| {
-            let leaf = self.leaf(param.value()).id;
+            let leaf = self.addressed(at, || self.leaf(param.value())).id;
             self.inner.borrow_mut().params.insert(param.id(), leaf);
             leaf
         });
@@ -290,6 +291,15 @@ impl Tape {
 
     pub(crate) fn name_of(&self, id: NodeId) -> Option<String> {
         self.inner.borrow().names.get(&id).cloned()
+    }
+
+    /// Records what `f` records with the address `at`: a closure does not pass its caller's on.
+    pub(crate) fn addressed<R>(&self, at: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
+        let before = self.inner.borrow().address;
+        self.inner.borrow_mut().address = before.or(Some(at));
+        let result = f();
+        self.inner.borrow_mut().address = before;
+        result
     }
 
     /// Lets later operations read `value` instead of computing node `id` again.

@@ -41,9 +41,13 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn dims<const N: usize>(self) -> Result<[usize; N]> {
         let shape = self.shape()?;
-        <[usize; N]>::try_from(&shape[..]).map_err(|_| {
-            Error::new(ErrorKind::Shape, "dims", format!("expected {N} axes, found the shape {shape}"), "")
-        })
+        match <[usize; N]>::try_from(&shape[..]) {
+            Ok(dims) => Ok(dims),
+            // Not in a closure, which would not pass the caller's address on.
+            Err(_) => {
+                Err(Error::new(ErrorKind::Shape, "dims", format!("expected {N} axes, found the shape {shape}"), ""))
+            }
+        }
     }
 
     /// The element type.

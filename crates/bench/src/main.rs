@@ -17,13 +17,16 @@ struct Options {
     shapes: String,
     /// Systems by name, separated by commas, or `all`.
     #[arg(long, default_value = "all")]
-    systems: String,
+    pub(crate) systems: String,
     /// Threads that wengert may use.
     #[arg(long, default_value_t = 1)]
-    threads: usize,
+    pub(crate) threads: usize,
     /// Seconds to spend on each row.
     #[arg(long, default_value_t = 3.0)]
-    budget: f64,
+    pub(crate) budget: f64,
+    /// The most runs of a row.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) runs: usize,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -36,6 +39,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let shapes = shapes::named(&options.shapes)?;
     match options.what {
-        What::Train => train::run(&shapes, &options.systems, options.threads, options.budget),
+        What::Train => train::run(&shapes, &options),
     }
 }

@@ -9,13 +9,13 @@ pub(crate) struct Timing {
     pub(crate) runs: usize,
 }
 
-/// Runs `step` three times, then for `budget` seconds: at least 5 times, at most 200.
-pub(crate) fn timed<E>(budget: f64, mut step: impl FnMut() -> Result<(), E>) -> Result<Timing, E> {
+/// Runs `step` three times, then for `budget` seconds: at least 5 times, at most `most` times.
+pub(crate) fn timed<E>(budget: f64, most: usize, mut step: impl FnMut() -> Result<(), E>) -> Result<Timing, E> {
     for _ in 0..3 {
         step()?;
     }
     let (mut times, start) = (Vec::new(), Instant::now());
-    while (times.len() < 5 || start.elapsed().as_secs_f64() < budget) && times.len() < 200 {
+    while (times.len() < 5 || start.elapsed().as_secs_f64() < budget) && times.len() < most {
         let began = Instant::now();
         step()?;
         times.push(began.elapsed().as_secs_f64() * 1e3);

@@ -1,5 +1,6 @@
 //! One training step of an LSTM: the library's cell, a user's own, and a hand-written loop over time.
 
+use crate::Options;
 use crate::shapes::Shape;
 use crate::timing::timed;
 use rand::{SeedableRng, rngs::StdRng};
@@ -56,26 +57,21 @@ fn unrolled<'t, C: Cell>(net: &Rnn<C>, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
     cx.tape().stack(&outputs, 0)
 }
 
-pub(crate) fn run(
-    shapes: &[Shape],
-    systems: &str,
-    threads: usize,
-    budget: f64,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let wanted = |name: &str| systems == "all" || systems.split(',').any(|s| s == name);
+pub(crate) fn run(shapes: &[Shape], options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    let wanted = |name: &str| options.systems == "all" || options.systems.split(',').any(|s| s == name);
     for shape in shapes {
         let mut rng = StdRng::seed_from_u64(0);
         let lstm = Rnn::stack(shape.l, shape.i, |_, input| LstmCell::new(input, shape.h, &mut rng));
         let custom = Rnn::stack(shape.l, shape.i, |_, input| Custom::new(input, shape.h, &mut rng));
         let x = init::uniform(&[shape.t, shape.b, shape.i], 1.0, &mut rng);
         if wanted("wengert_lstm") {
-            time("wengert_lstm", shape, threads, budget, &lstm, &x, scanned)?;
+            time("wengert_lstm", shape, options, &lstm, &x, scanned)?;
         }
         if wanted("wengert_custom") {
-            time("wengert_custom", shape, threads, budget, &custom, &x, scanned)?;
+            time("wengert_custom", shape, options, &custom, &x, scanned)?;
         }
         if wanted("wengert_unrolled") {
-            time("wengert_unrolled", shape, threads, budget, &custom, &x, unrolled)?;
+            time("wengert_unrolled", shape, options, &custom, &x, unrolled)?;
         }
     }
     Ok(())
@@ -84,13 +80,12 @@ pub(crate) fn run(
 fn time<'a, C: Cell>(
     system: &str,
     shape: &Shape,
-    threads: usize,
-    budget: f64,
+    options: &Options,
     net: &'a Rnn<C>,
     x: &Tensor,
     forward: Forward<'a, C>,
 ) -> Result<()> {
-    let timing = timed(budget, || {
+    let timing = timed(options.budget, options.runs, || {
         let tape = Tape::new();
         let y = forward(net, &Cx::train(&tape), tape.constant(x));
         y.square().mean().backward().map(drop)
@@ -99,7 +94,10 @@ fn time<'a, C: Cell>(
     println!(
         "{{\"system\": \"{system}\", \"shape\": \"{name}\", \"T\": {t}, \"B\": {b}, \"I\": {i}, \"H\": {h}, \"L\": {l}, \
          \"threads\": {threads}, \"ms\": {:.4}, \"min_ms\": {:.4}, \"runs\": {}}}",
-        timing.median, timing.min, timing.runs
+        timing.median,
+        timing.min,
+        timing.runs,
+        threads = options.threads
     );
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::ops::Contribution;
 use crate::tape::{Fault, Tape};
 use crate::var::Var;
 use cotangent::Store;
+use std::panic::Location;
 use scope::Scope;
 
 impl<'t> Var<'t> {
@@ -27,7 +28,8 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn grad<R: Operand<'t>, const N: usize>(self, wrt: [R; N]) -> [Var<'t>; N] {
         let tape = self.tape();
-        let wrt = wrt.map(|r| r.resolve(tape, None));
+        let caller = Location::caller();
+        let wrt = tape.addressed(caller, || wrt.map(|r| r.resolve(tape, None)));
         let found = self.grad_or_none(wrt);
         let mut index = 0;
         found.map(|gradient| {
@@ -46,7 +48,8 @@ impl<'t> Var<'t> {
                     at.line()
                 );
                 let remedy = "use grad_or_none, or look for a detach, a comparison or an integer on the way";
-                tape.fail("grad", Fault { kind: ErrorKind::Gradient, found, remedy: remedy.into() })
+                let fault = Fault { kind: ErrorKind::Gradient, found, remedy: remedy.into() };
+                tape.addressed(caller, || tape.fail("grad", fault))
             })
         })
     }
@@ -55,7 +58,8 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn grad_or_none<R: Operand<'t>, const N: usize>(self, wrt: [R; N]) -> [Option<Var<'t>>; N] {
         let tape = self.tape();
-        let wrt: Vec<Var<'t>> = wrt.map(|r| r.resolve(tape, None)).to_vec();
+        let wrt: Vec<Var<'t>> =
+            tape.addressed(Location::caller(), || wrt.map(|r| r.resolve(tape, None))).to_vec();
         let all = match self.check_scalar() {
             Ok(seed) => vjp(&[(self, seed)], &wrt),
             Err(broken) => vec![Some(broken); N],
@@ -71,8 +75,11 @@ impl<'t> Var<'t> {
             return Err(self);
         }
         let (shape, dtype) = self.node(|n| (n.shape.clone(), n.dtype));
-        let fail =
-            |kind, found: String, remedy: &str| Err(tape.fail("grad", Fault { kind, found, remedy: remedy.into() }));
+        let caller = Location::caller();
+        let fail = |kind, found: String, remedy: &str| {
+            let fault = Fault { kind, found, remedy: remedy.into() };
+            Err(tape.addressed(caller, || tape.fail("grad", fault)))
+        };
         if !tape.is_differentiable() {
             return fail(ErrorKind::Gradient, "the tape is for inference".into(), "record on Tape::new()");
         }

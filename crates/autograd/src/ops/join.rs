@@ -89,7 +89,9 @@ impl<'t> Var<'t> {
     pub fn concat<R: Operand<'t>>(self, others: impl IntoIterator<Item = R>, axis: isize) -> Var<'t> {
         let tape = self.tape();
         let mut parts = vec![self];
-        parts.extend(others.into_iter().map(|part| part.resolve(tape, None)));
+        for part in others {
+            parts.push(part.resolve(tape, None));
+        }
         tape.concat(&parts, axis)
     }
 }
@@ -134,8 +136,11 @@ impl Tape {
     /// Values of one shape along a new axis in position `axis`; negative positions count from the back.
     #[track_caller]
     pub fn stack<'t>(&'t self, parts: &[Var<'t>], axis: isize) -> Var<'t> {
-        let parts: Vec<Var<'t>> = parts.iter().map(|part| part.unsqueeze(axis)).collect();
-        self.concat(&parts, axis)
+        let mut rows = Vec::with_capacity(parts.len());
+        for part in parts {
+            rows.push(part.unsqueeze(axis));
+        }
+        self.concat(&rows, axis)
     }
 
     /// The integers `0, 1, .., n - 1` (I64).

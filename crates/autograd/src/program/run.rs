@@ -2,7 +2,7 @@
 
 use super::Program;
 use super::code::{
-    AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, LoopInstr, Number, TileInput, TileInstr, extent,
+    AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, LoopInstr, Number, Path, TileInput, TileInstr, extent,
 };
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +11,7 @@ use crate::tensor::{Buffer, Tensor, with_buffer};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::Arc;
-use wengert_kernels::gemm::{GemmElem, Mat, MatMut, gemm};
+use wengert_kernels::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_packed};
 use wengert_kernels::{Access, Arena, InputData, Memory, Num, Output, Pod, Span, copy, reduce};
 
 /// Memory that a thread keeps between runs.
@@ -62,7 +62,7 @@ fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) ->
         })
         .collect();
     let mut machine = Machine { memory, scratch: &mut workspace.scratch };
-    machine.block(block, &frame)?;
+    machine.block(block, &frame, &[])?;
     drop(machine);
 
     Ok(program
@@ -122,18 +122,27 @@ fn span(frame: &[Address], dtype: DType, buf: Buf, offset: usize, len: usize) ->
     Span { region: at.region, start: at.byte + offset * dtype.size(), bytes: len * dtype.size() }
 }
 
+/// The right operand of a product, in the layout its kernel wants.
+enum Packed {
+    F32(PackedB<f32>),
+    F64(PackedB<f64>),
+}
+
 struct Machine<'m, 's> {
     memory: Memory<'m>,
     scratch: &'s mut Arena,
 }
 
 impl Machine<'_, '_> {
-    fn block(&mut self, block: &Block, frame: &[Address]) -> Result<()> {
-        for instr in &block.code {
+    /// Runs a block; `packs` holds the packed right operands of its products, by instruction.
+    fn block(&mut self, block: &Block, frame: &[Address], packs: &[Option<Packed>]) -> Result<()> {
+        for (at, instr) in block.code.iter().enumerate() {
             match instr {
                 Instr::Tile(tile) => self.tile(tile, frame),
-                Instr::Gemm(op) => match op.dtype {
-                    DType::F64 => self.gemm::<f64>(op, frame),
+                Instr::Gemm(op) => match (op.dtype, packs.get(at)) {
+                    (_, Some(Some(Packed::F32(b)))) => self.gemm_packed(op, b, frame),
+                    (_, Some(Some(Packed::F64(b)))) => self.gemm_packed(op, b, frame),
+                    (DType::F64, _) => self.gemm::<f64>(op, frame),
                     _ => self.gemm::<f32>(op, frame),
                 },
                 Instr::Reduce(op) => {
@@ -188,14 +197,36 @@ impl Machine<'_, '_> {
                 }
             })
             .collect();
+        // Ports that stay where they are can be addressed, and their matrices packed, before the first step.
+        for (buf, port) in block.ports.iter().zip(&inside.ports) {
+            let base = frame[port.buf];
+            body[*buf] = Address { region: base.region, byte: base.byte + port.offset(0) };
+        }
+        let packs: Vec<Option<Packed>> = block.code.iter().map(|instr| self.pack(instr, inside, &body)).collect();
         for s in 0..inside.steps {
             for (buf, port) in block.ports.iter().zip(&inside.ports) {
                 let base = frame[port.buf];
                 body[*buf] = Address { region: base.region, byte: base.byte + port.offset(s) };
             }
-            self.block(block, &body)?;
+            self.block(block, &body, &packs)?;
         }
         Ok(())
+    }
+
+    /// The packed right operand of a product in a loop, if it is the same matrix at every step.
+    fn pack(&self, instr: &Instr, inside: &LoopInstr, body: &[Address]) -> Option<Packed> {
+        const FEWEST: usize = 3;
+        let Instr::Gemm(op) = instr else { return None };
+        let port = inside.block.ports.iter().position(|buf| *buf == op.b.0)?;
+        let still = matches!(inside.ports[port].path, Path::Still);
+        if !still || inside.steps < FEWEST || !op.batch.is_empty() || op.m * op.n * op.k == 0 {
+            return None;
+        }
+        let b = span(body, op.dtype, op.b.0, op.b.1, extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]));
+        Some(match op.dtype {
+            DType::F64 => Packed::F64(PackedB::pack(Mat::new(self.memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1))),
+            _ => Packed::F32(PackedB::pack(Mat::new(self.memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1))),
+        })
     }
 
     fn tile(&mut self, tile: &TileInstr, frame: &[Address]) {
@@ -244,6 +275,14 @@ impl Machine<'_, '_> {
                 std::array::from_fn(|i| op.steps[i].iter().copied().chain([0]).collect());
             wengert_kernels::for_each_row(&dims, [&steps[0][..], &steps[1], &steps[2]], one);
         }
+    }
+
+    fn gemm_packed<E: GemmElem + Pod>(&mut self, op: &Gemm, b: &PackedB<E>, frame: &[Address]) {
+        let writes = [span(frame, op.dtype, op.c.0, op.c.1, extent(&[op.m, op.n], &[op.c.2, 1]))];
+        let a = span(frame, op.dtype, op.a.0, op.a.1, extent(&[op.m, op.k], &[op.a.2.0, op.a.2.1]));
+        let mut access = self.memory.open(&writes);
+        let c = MatMut::new(access.take::<E>(0), op.m, op.n, op.c.2);
+        gemm_packed(Mat::new(access.read::<E>(a), op.m, op.k, op.a.2.0, op.a.2.1), b, c, false);
     }
 
     fn gather(&mut self, op: &IndexInstr, frame: &[Address]) -> Result<()> {
