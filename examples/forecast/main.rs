@@ -88,7 +88,7 @@ fn forecast<C: Cell>(
     println!("{} layers of {} units, {} parameters", options.layers, options.hidden, model.num_params());
 
     let start = Instant::now();
-    let (epochs, stride) = if options.smoke { (options.epochs.min(2), 64) } else { (options.epochs, 8) };
+    let (epochs, stride) = if options.smoke { (options.epochs.min(2), 64) } else { (options.epochs, std::env::var("STRIDE").map_or(8, |s| s.parse().unwrap())) };
     let history = train::train(&model, task, (epochs, stride), &mut rng)?;
     let seconds = start.elapsed().as_secs_f64();
     println!("trained {} epochs in {seconds:.1} s, kept the weights of epoch {}\n", history.train.len(), history.best + 1);

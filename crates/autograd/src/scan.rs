@@ -56,6 +56,18 @@ pub(crate) struct ScanDef {
     pub captures: Vec<NodeId>,
 }
 
+impl ScanDef {
+    /// Whether carry component `k` is returned unchanged: then it is the initial value at every step.
+    pub(crate) fn is_invariant(&self, k: usize) -> bool {
+        self.next[k] == self.carries[k]
+    }
+
+    /// The number of the invariant carry component whose port `id` is.
+    pub(crate) fn invariant_port(&self, id: NodeId) -> Option<usize> {
+        self.carries.iter().position(|port| *port == id).filter(|k| self.is_invariant(*k))
+    }
+}
+
 impl Tape {
     /// Runs `step` over the leading axis of `xs`, carrying a state: `(state, y_t) = step(state, x_t)`.
     ///

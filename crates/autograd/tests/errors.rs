@@ -226,7 +226,7 @@ fn scans() {
         Shape,
         &format!(
             "scan: carry component '1' starts as f32 [2] and returns from the step as f32 [4] \
-         (recorded at {file}:{line}); make the initial state and the step agree"
+             (recorded at {file}:{line}); make the initial state and the step agree"
         )
     );
     fails!(

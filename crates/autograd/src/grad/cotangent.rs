@@ -135,7 +135,8 @@ impl<'t> Pending<'t> {
 /// Disjoint parts of one axis as a value of the target's shape.
 fn join<'t>(mut row: SmallVec<[Part<'t>; 4]>, target: Var<'t>) -> Var<'t> {
     let (shape, dtype) = target.node(|n| (n.shape.clone(), n.dtype));
-    row.sort_by_key(|part| part.start);
+    // An empty part stands before the one that starts where it does.
+    row.sort_by_key(|part| (part.start, part.extent));
     let axis = row[0].axis;
     let tape = target.tape();
     let zeros = |extent: usize| tape.literal(0.0, dtype).expand(shape.with_axis(axis, extent));

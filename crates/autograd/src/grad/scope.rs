@@ -59,6 +59,10 @@ impl<'a, 't> Scope<'a, 't> {
         if self.body_of(id) != frame.def.body {
             return frame.parent.value(id);
         }
+        if let Some(k) = frame.def.invariant_port(id) {
+            let init = self.tape.inner.borrow().nodes[frame.scan as usize].inputs[k];
+            return frame.parent.value(init);
+        }
         frame.item(id)
     }
 

@@ -117,6 +117,10 @@ impl Rule for Matmul {
         let mut batch: Vec<usize> = batch_shape.to_vec();
         let mut steps =
             [leading(&sa, &a.strides).to_vec(), leading(&sb, &b.strides).to_vec(), c.strides[..rank - 2].to_vec()];
+        if k == 0 {
+            // Operands without elements have one place, wherever their strides lead.
+            steps[..2].iter_mut().for_each(|step| step.fill(0));
+        }
         // Batch axes over which the right operand is the same and rows stay evenly spaced are rows.
         while let Some(last) = batch.len().checked_sub(1) {
             let even = |step: usize, row: usize| step == row * m || batch[last] == 1;

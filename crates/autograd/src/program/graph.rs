@@ -85,8 +85,9 @@ struct Marks {
 struct LoopNeed {
     finals: Vec<usize>,
     taps: Vec<NodeId>,
-    /// Live carries and items, as indices of the recording.
+    /// Live carries (without the invariant ones, which are read like captures) and items, as indices of the recording.
     carries: Vec<usize>,
+    invariant: Vec<usize>,
     items: Vec<usize>,
     marks: Option<Box<Marks>>,
 }
@@ -110,6 +111,9 @@ impl Marks {
                         need.taps.push(target);
                     }
                     marks.mark(inner, node.inputs[0]);
+                }
+                Op::Final(index) if unchanged(inner, node.inputs[0], index).is_some() => {
+                    unchanged(inner, node.inputs[0], index).into_iter().for_each(|init| marks.mark(inner, init));
                 }
                 Op::Final(index) => {
                     let need = marks.loops.entry(node.inputs[0]).or_default();
@@ -177,6 +181,13 @@ impl Marks {
     }
 }
 
+/// The initial value of a scan's carry component that is returned unchanged.
+fn unchanged(inner: &Inner, scan: NodeId, index: u32) -> Option<NodeId> {
+    let node = &inner.nodes[scan as usize];
+    let Op::Scan(number) = node.op else { return None };
+    inner.scans[number as usize].is_invariant(index as usize).then(|| node.inputs[index as usize])
+}
+
 impl LoopNeed {
     /// Finds the carries, items and body nodes that the asked outputs need.
     fn resolve(&mut self, inner: &Inner, def: &ScanDef) {
@@ -186,11 +197,14 @@ impl LoopNeed {
             let next = (0..carries.len()).filter(|k| carries[*k]).map(|k| def.next[k]);
             let seeds: Vec<NodeId> = next.chain(self.taps.iter().copied()).collect();
             let marks = Marks::of(inner, def.body, def.nodes.clone(), &seeds);
-            let live = |port: &NodeId| marks.live[(port - def.nodes.start) as usize];
-            let grown: Vec<usize> = (0..carries.len()).filter(|k| !carries[*k] && live(&def.carries[*k])).collect();
+            let is_live = |port: &NodeId| marks.live[(port - def.nodes.start) as usize];
+            let grown: Vec<usize> = (0..carries.len()).filter(|k| !carries[*k] && is_live(&def.carries[*k])).collect();
             if grown.is_empty() {
-                self.carries = (0..carries.len()).filter(|k| carries[*k]).collect();
-                self.items = (0..def.items.len()).filter(|j| live(&def.items[*j])).collect();
+                let live = |invariant: bool| {
+                    (0..carries.len()).filter(|k| carries[*k] && def.is_invariant(*k) == invariant).collect()
+                };
+                (self.carries, self.invariant) = (live(false), live(true));
+                self.items = (0..def.items.len()).filter(|j| is_live(&def.items[*j])).collect();
                 self.marks = Some(Box::new(marks));
                 return;
             }
@@ -198,13 +212,14 @@ impl LoopNeed {
         }
     }
 
-    /// The outer nodes that the loop reads: initial carries, items, captures.
+    /// The outer nodes that the loop reads: initial carries, items, captures and invariant carries.
     fn sources(&self, inner: &Inner, scan: NodeId, def: &ScanDef) -> Vec<NodeId> {
         let inputs = &inner.nodes[scan as usize].inputs;
         let captures = self.marks.iter().flat_map(|marks| marks.outer.iter().copied());
         let carries = self.carries.iter().map(|k| inputs[*k]);
         let items = self.items.iter().map(|j| inputs[def.carries.len() + j]);
-        carries.chain(items).chain(captures).collect()
+        let invariant = self.invariant.iter().map(|k| inputs[*k]);
+        carries.chain(items).chain(captures).chain(invariant).collect()
     }
 }
 
@@ -248,6 +263,11 @@ fn emit(
                 let lowered = live_loop(inner, def, need, options)?;
                 let at = graph.push(GraphOp::Loop(Box::new(lowered)), inputs, node.shape.clone(), node.dtype, node.at);
                 found.insert(id, at);
+                continue;
+            }
+            Op::Final(index) if unchanged(inner, node.inputs[0], *index).is_some() => {
+                let init = unchanged(inner, node.inputs[0], *index).map(|init| found[&init]);
+                found.extend(init.map(|init| (id, init)));
                 continue;
             }
             Op::Final(index) => {
@@ -303,8 +323,9 @@ fn nested_shape(inner: &Inner, id: NodeId, body: u32) -> Shape {
 fn live_loop(inner: &Inner, def: &ScanDef, need: &LoopNeed, options: PlanOptions) -> Result<Loop> {
     let marks = need.marks.as_ref().expect("a live loop has been resolved");
     let inputs = need.carries.iter().map(|k| def.carries[*k]).chain(need.items.iter().map(|j| def.items[*j]));
+    let invariant = need.invariant.iter().map(|k| def.carries[*k]);
     let ports: HashMap<NodeId, usize> =
-        inputs.chain(marks.outer.iter().copied()).enumerate().map(|(port, id)| (id, port)).collect();
+        inputs.chain(marks.outer.iter().copied()).chain(invariant).enumerate().map(|(port, id)| (id, port)).collect();
     let next = need.carries.iter().map(|k| def.next[*k]);
     let asked: Vec<NodeId> = next.chain(need.taps.iter().copied()).collect();
     let body = emit(inner, marks, &ports, &asked, options)?;

@@ -3,6 +3,7 @@
 mod elementwise;
 mod facts;
 mod fuzz;
+mod generate;
 mod special;
 mod structural;
 mod support;
