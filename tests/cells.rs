@@ -200,8 +200,7 @@ fn an_integer_counter_in_the_state() -> Result<()> {
     let carried = Carried::of(&state)?;
     let next = Tape::new();
     let cx = Cx::train(&next);
-    let (_, state) =
-        net.forward_from(&cx, next.constant(data(&[T, B, I], 3)), net.resume(&cx, B, &carried)?);
+    let (_, state) = net.forward_from(&cx, next.constant(data(&[T, B, I], 3)), net.resume(&cx, B, &carried)?);
     assert_eq!(state[0].0.value()?.to_vec::<i64>()?, [2 * T as i64; B]);
     Ok(())
 }
@@ -210,12 +209,7 @@ fn an_integer_counter_in_the_state() -> Result<()> {
 struct Odd<F>(F);
 
 impl<F> ParamTree for Odd<F> {
-    fn visit_params(
-        &self,
-        _: &mut wengert::autograd::Path,
-        _: &mut dyn FnMut(&wengert::autograd::Path, &Param),
-    ) {
-    }
+    fn visit_params(&self, _: &mut wengert::autograd::Path, _: &mut dyn FnMut(&wengert::autograd::Path, &Param)) {}
 }
 
 impl<F: for<'t> Fn(Var<'t>, Var<'t>) -> (Var<'t>, Var<'t>)> Cell for Odd<F> {

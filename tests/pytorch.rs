@@ -56,12 +56,16 @@ fn lstm(case: &str, tolerance: f64) -> Result<()> {
 
 #[test]
 fn lstm_in_double_precision() -> Result<()> {
-    ["lstm_l1_f64", "lstm_l1_state_f64", "lstm_l2_f64", "lstm_l2_state_f64"].iter().try_for_each(|case| lstm(case, 1e-12))
+    ["lstm_l1_f64", "lstm_l1_state_f64", "lstm_l2_f64", "lstm_l2_state_f64"]
+        .iter()
+        .try_for_each(|case| lstm(case, 1e-12))
 }
 
 #[test]
 fn lstm_in_single_precision() -> Result<()> {
-    ["lstm_l1_f32", "lstm_l1_state_f32", "lstm_l2_f32", "lstm_l2_state_f32"].iter().try_for_each(|case| lstm(case, 1e-5))
+    ["lstm_l1_f32", "lstm_l1_state_f32", "lstm_l2_f32", "lstm_l2_state_f32"]
+        .iter()
+        .try_for_each(|case| lstm(case, 1e-5))
 }
 
 #[test]

@@ -84,14 +84,25 @@ fn forecast<C: Cell>(
     println!("{}: {} values of '{}'", options.csv.display(), task.series.values.len(), task.series.name);
     println!("split {}", task.split);
     let [train, validation, test] = [&task.train, &task.validation, &task.test].map(|windows| windows.len());
-    println!("windows of {} steps, forecasts of {}: {train} train, {validation} validation, {test} test", task.window, task.horizon);
+    println!(
+        "windows of {} steps, forecasts of {}: {train} train, {validation} validation, {test} test",
+        task.window, task.horizon
+    );
     println!("{} layers of {} units, {} parameters", options.layers, options.hidden, model.num_params());
 
     let start = Instant::now();
-    let (epochs, stride) = if options.smoke { (options.epochs.min(2), 64) } else { (options.epochs, std::env::var("STRIDE").map_or(8, |s| s.parse().unwrap())) };
+    let (epochs, stride) = if options.smoke {
+        (options.epochs.min(2), 64)
+    } else {
+        (options.epochs, std::env::var("STRIDE").map_or(8, |s| s.parse().unwrap()))
+    };
     let history = train::train(&model, task, (epochs, stride), &mut rng)?;
     let seconds = start.elapsed().as_secs_f64();
-    println!("trained {} epochs in {seconds:.1} s, kept the weights of epoch {}\n", history.train.len(), history.best + 1);
+    println!(
+        "trained {} epochs in {seconds:.1} s, kept the weights of epoch {}\n",
+        history.train.len(),
+        history.best + 1
+    );
 
     let forecasts = model.forecast(task, &task.test)?;
     let scores = [

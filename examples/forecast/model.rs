@@ -7,7 +7,12 @@ use wengert::prelude::*;
 
 /// A minimal gated unit (Zhou et al. 2016): one gate decides both what is forgotten and what is let in.
 #[derive(Module)]
-pub struct MinimalGatedUnit { w: Param, u: Param, b: Param, hidden: usize }
+pub struct MinimalGatedUnit {
+    w: Param,
+    u: Param,
+    b: Param,
+    hidden: usize,
+}
 
 impl Cell for MinimalGatedUnit {
     type State<'t> = Var<'t>;
@@ -27,7 +32,12 @@ impl MinimalGatedUnit {
     pub fn new(input: usize, hidden: usize, rng: &mut StdRng) -> MinimalGatedUnit {
         let bound = 1.0 / (hidden as f64).sqrt();
         let mut draw = |shape: &[usize]| Param::new(init::uniform(shape, bound, rng));
-        MinimalGatedUnit { w: draw(&[input, 2 * hidden]), u: draw(&[hidden, 2 * hidden]), b: draw(&[2 * hidden]), hidden }
+        MinimalGatedUnit {
+            w: draw(&[input, 2 * hidden]),
+            u: draw(&[hidden, 2 * hidden]),
+            b: draw(&[2 * hidden]),
+            hidden,
+        }
     }
 }
 

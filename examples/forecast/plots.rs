@@ -69,8 +69,10 @@ pub fn forecast(task: &Task, forecasts: &[Vec<f64>], scores: &[Score]) -> Result
             draw(area, Panel { title: &title, x: (&axis, x), y, lines, mark: Some(0.0) })?;
         }
 
-        let by_step = |score: &Score| score.by_step.iter().enumerate().map(|(h, e)| ((h + 1) as f64 * hours, *e)).collect();
-        let lines: Vec<_> = scores.iter().zip(colours).map(|(score, colour)| (colour, 3, by_step(score))).rev().collect();
+        let by_step =
+            |score: &Score| score.by_step.iter().enumerate().map(|(h, e)| ((h + 1) as f64 * hours, *e)).collect();
+        let lines: Vec<_> =
+            scores.iter().zip(colours).map(|(score, colour)| (colour, 3, by_step(score))).rev().collect();
         let title = format!("error by horizon, {} test windows", task.test.len());
         let x = (&*format!("{axis} ahead"), hours..(task.horizon as f64 * hours).max(hours * 1.01));
         let y = ("RMSE", range_of(&lines, Some(0.0)));
@@ -113,7 +115,8 @@ fn picture(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Resu
 
 /// The title, and below it one stroke and name for each line.
 fn legend(area: &Area<'_>, title: &str, entries: &[(&str, RGBColor)]) -> Result<()> {
-    area.draw(&Text::new(title, (20, 10), ("sans-serif", 26).into_font().style(FontStyle::Bold).color(&TRUTH))).map_err(failed)?;
+    area.draw(&Text::new(title, (20, 10), ("sans-serif", 26).into_font().style(FontStyle::Bold).color(&TRUTH)))
+        .map_err(failed)?;
     let mut x = 20;
     for (name, colour) in entries {
         area.draw(&PathElement::new(vec![(x, 53), (x + 30, 53)], colour.stroke_width(4))).map_err(failed)?;
@@ -173,7 +176,8 @@ pub fn png(svg: &str) -> Result<Vec<u8>> {
     fonts.set_sans_serif_family("Noto Sans");
     let tree = usvg::Tree::from_str(svg, &options).map_err(failed)?;
     let size = tree.size().to_int_size().scale_by(2.0).ok_or_else(|| failed("the picture is empty"))?;
-    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| failed("the picture is empty"))?;
+    let mut pixels =
+        tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| failed("the picture is empty"))?;
     resvg::render(&tree, tiny_skia::Transform::from_scale(2.0, 2.0), &mut pixels.as_mut());
     pixels.encode_png().map_err(failed)
 }

@@ -37,7 +37,13 @@ impl Series {
                     Some(time) => times.push(time),
                     // The first row decides whether this is a column of dates.
                     None if times.is_empty() => series.times = None,
-                    None => return Err(Failure::line(path, line, format!("'{text}' is not a time as 2016-02-15T00:30:00Z"))),
+                    None => {
+                        return Err(Failure::line(
+                            path,
+                            line,
+                            format!("'{text}' is not a time as 2016-02-15T00:30:00Z"),
+                        ));
+                    }
                 }
             }
         }
@@ -77,14 +83,16 @@ fn parse_time(text: &str) -> Option<i64> {
     let (hour, minute) = (number(clock.next()?, 2)?, number(clock.next()?, 2)?);
     let second = clock.next().map_or(Some(0), |part| number(part, 2))?;
     let days = days_since_1970(year, month, day);
-    let valid = clock.next().is_none() && hour < 24 && minute < 60 && second < 60 && date_of(days) == (year, month, day);
+    let valid =
+        clock.next().is_none() && hour < 24 && minute < 60 && second < 60 && date_of(days) == (year, month, day);
     valid.then_some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar; years begin in March, so that leap days come last.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day - 719_469
+    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day
+        - 719_469
 }
 
 /// Year, month and day of a number of days since 1970-01-01.

@@ -77,7 +77,11 @@ impl Task {
         let moves = |&origin: &usize| (origin..origin + horizon).map(move |i| x[i] - x[origin - 1]);
         let (_, scale) = mean_std(train.iter().flat_map(moves));
         if !(scale.is_normal() && std.is_normal()) {
-            let what = if scale == 0.0 { "constant: there is nothing to learn" } else { "too large or too small for floating point" };
+            let what = if scale == 0.0 {
+                "constant: there is nothing to learn"
+            } else {
+                "too large or too small for floating point"
+            };
             return Err(Failure::file(&options.csv, format!("the training part of '{}' is {what}", series.name)));
         }
         let clock = series.times.as_ref().filter(|_| step.is_some_and(|step| step < 86_400)).map(|times| {

@@ -71,7 +71,10 @@ pub fn train<C: Cell>(
         let now = history.validation[epoch];
         if !now.is_finite() {
             bar.finish_and_clear();
-            return Err(Failure::new(format!("training diverged: the validation loss of epoch {} is {now}", epoch + 1)));
+            return Err(Failure::new(format!(
+                "training diverged: the validation loss of epoch {} is {now}",
+                epoch + 1
+            )));
         }
         if epoch == 0 || now < history.validation[history.best] {
             history.best = epoch;

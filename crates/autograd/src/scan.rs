@@ -127,9 +127,8 @@ impl Tape {
             index += 1;
             self.addressed(caller, || self.final_carry(scan, index - 1))
         });
-        let stacked = ys.map_vars(&mut Path::root(), &mut |_, y| {
-            self.addressed(caller, || self.stacked_output(scan, y))
-        });
+        let stacked =
+            ys.map_vars(&mut Path::root(), &mut |_, y| self.addressed(caller, || self.stacked_output(scan, y)));
         (last, stacked)
     }
 

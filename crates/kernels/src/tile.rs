@@ -162,7 +162,10 @@ impl<E: Num + Pod> TileProgram<E> {
                 let find = |source: Source| match source {
                     Source::None => NOWHERE,
                     Source::Register(r) => {
-                        assert!(slot.get(r as usize).is_some_and(|s| *s != NOWHERE), "register read before it is written");
+                        assert!(
+                            slot.get(r as usize).is_some_and(|s| *s != NOWHERE),
+                            "register read before it is written"
+                        );
                         assert!(r != op.dst, "kernels do not run in place");
                         slot[r as usize]
                     }
@@ -182,7 +185,10 @@ impl<E: Num + Pod> TileProgram<E> {
             })
             .collect();
         for store in &stores {
-            assert!(slot.get(store.register as usize).is_some_and(|s| *s != NOWHERE), "stored register is never written");
+            assert!(
+                slot.get(store.register as usize).is_some_and(|s| *s != NOWHERE),
+                "stored register is never written"
+            );
         }
         // A second store of a register that is written in place reads it from there.
         let stores = sinks.into_iter().zip(stores).collect();
@@ -238,7 +244,8 @@ fn disjoint(dims: &[usize], a: &Store, b: &Store) -> bool {
     let [.., rows, _] = a.strides[..] else { return false };
     let inner = dims[dims.len() - 1];
     let nested = (0..dims.len() - 1).all(|axis| {
-        let inside = if axis + 2 == dims.len() { rows } else { span(&dims[axis + 1..], &a.strides[axis + 1..]).max(rows) };
+        let inside =
+            if axis + 2 == dims.len() { rows } else { span(&dims[axis + 1..], &a.strides[axis + 1..]).max(rows) };
         a.strides[axis] >= inside
     });
     let apart = high.offset - low.offset;
@@ -346,16 +353,14 @@ impl<E: Num + Pod> Run<'_, '_, E> {
         let program = self.program;
         for i in 0..self.moving.len() {
             let (slot, first) = self.moving[i];
-            let offset =
-                if program.row_mode { offset(self.strides(slot), at.index) } else { at.linear };
+            let offset = if program.row_mode { offset(self.strides(slot), at.index) } else { at.linear };
             // SAFETY: `bind` checked that the operand reaches to its last element; this one is not behind it.
             self.slots[slot] = unsafe { first.add(offset) };
         }
         for (i, (feed, load)) in program.feeds.iter().enumerate() {
             if *feed == Feed::Gather {
                 // SAFETY: a register of `width` elements, which no other slice refers to now.
-                let slot =
-                    unsafe { std::slice::from_raw_parts_mut(self.slots[program.registers + i], self.width) };
+                let slot = unsafe { std::slice::from_raw_parts_mut(self.slots[program.registers + i], self.width) };
                 gather(&program.dims, &self.inputs[i], &load.strides, at, &mut slot[..at.len]);
             }
         }

@@ -20,7 +20,11 @@ fn fitting(op: &str, module: &impl ParamTree, gradients: &Gradients) -> Result<V
         let value = param.value();
         if gradient.shape() != value.shape() || gradient.dtype() != value.dtype() {
             let (dtype, shape) = (gradient.dtype(), gradient.shape());
-            let found = format!("the gradient of '{name}' is {dtype} {shape}, the parameter {} {}", value.dtype(), value.shape());
+            let found = format!(
+                "the gradient of '{name}' is {dtype} {shape}, the parameter {} {}",
+                value.dtype(),
+                value.shape()
+            );
             return Err(Error::new(ErrorKind::Shape, op, found, "give a gradient of this very parameter"));
         }
         all.push((param, gradient.clone()));

@@ -182,9 +182,7 @@ impl<F: for<'t> Fn(&'t Tape) -> Var<'t>> Function for Bound<'_, F> {
     fn record<'t>(&self, tape: &'t Tape, inputs: &[Var<'t>]) -> Outputs<'t> {
         fn bind<'t, R>(tape: &'t Tape, params: &[Param], vars: &[Var<'t>], f: &dyn Fn() -> R) -> R {
             match (params, vars) {
-                ([param, params @ ..], [var, vars @ ..]) => {
-                    tape.bind(param, *var, || bind(tape, params, vars, f))
-                }
+                ([param, params @ ..], [var, vars @ ..]) => tape.bind(param, *var, || bind(tape, params, vars, f)),
                 _ => f(),
             }
         }

@@ -1,6 +1,8 @@
 //! Reverse-mode differentiation: a walk over the tape, backwards, that records.
 
 mod cotangent;
+mod flow;
+mod jvp;
 mod scan_vjp;
 mod scope;
 
@@ -17,8 +19,8 @@ use crate::ops::Contribution;
 use crate::tape::{Fault, Tape};
 use crate::var::Var;
 use cotangent::Store;
-use std::panic::Location;
 use scope::Scope;
+use std::panic::Location;
 
 impl<'t> Var<'t> {
     /// The gradients of this scalar with respect to `wrt`, recorded on the tape: they are ordinary
@@ -58,8 +60,7 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn grad_or_none<R: Operand<'t>, const N: usize>(self, wrt: [R; N]) -> [Option<Var<'t>>; N] {
         let tape = self.tape();
-        let wrt: Vec<Var<'t>> =
-            tape.addressed(Location::caller(), || wrt.map(|r| r.resolve(tape, None))).to_vec();
+        let wrt: Vec<Var<'t>> = tape.addressed(Location::caller(), || wrt.map(|r| r.resolve(tape, None))).to_vec();
         let all = match self.check_scalar() {
             Ok(seed) => vjp(&[(self, seed)], &wrt),
             Err(broken) => vec![Some(broken); N],
@@ -95,6 +96,37 @@ impl<'t> Var<'t> {
             return fail(error.kind(), found, "mend the operation it names");
         }
         Ok(tape.literal(1.0, dtype).expand(shape))
+    }
+}
+
+impl<'t> Var<'t> {
+    /// Vector-Jacobian products: the gradients of `Σ cotangent·self` with respect to `wrt`, recorded; the cotangent has this
+    /// value's shape and element type. As [`grad`](Var::grad) for values that are not scalars; zeros where nothing flows.
+    #[track_caller]
+    pub fn vjp<R: Operand<'t>, const N: usize>(self, cotangent: impl Operand<'t>, wrt: [R; N]) -> [Var<'t>; N] {
+        let tape = self.tape();
+        let cotangent = cotangent.resolve(tape, self.dtype().ok());
+        let wrt = wrt.map(|r| r.resolve(tape, None));
+        if let Some(broken) = [self, cotangent].into_iter().find(|v| tape.owned(*v).is_err()) {
+            return [broken; N];
+        }
+        if !tape.is_differentiable() {
+            return [self.invalid("vjp", "the tape is for inference", "record on Tape::new()"); N];
+        }
+        let kind = |v: Var<'t>| v.node(|n| (n.dtype, n.shape.clone()));
+        let (own, given) = (kind(self), kind(cotangent));
+        if own != given || !own.0.is_float() {
+            let found = format!("the value is {} {}, its cotangent {} {}", own.0, own.1, given.0, given.1);
+            let remedy = "give the cotangent the value's shape and (float) element type";
+            return [tape.fail("vjp", Fault::shape(found, remedy)); N];
+        }
+        let found = vjp(&[(self, cotangent)], &wrt);
+        std::array::from_fn(|i| {
+            found[i].unwrap_or_else(|| {
+                let (dtype, shape) = kind(wrt[i]);
+                tape.literal(0.0, dtype).expand(shape)
+            })
+        })
     }
 }
 

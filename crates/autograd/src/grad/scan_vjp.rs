@@ -1,12 +1,12 @@
 //! The derivative of a scan is a scan, in the other direction, over the derivative of its body.
 
 use super::cotangent::{ScanCotangents, Store};
+use super::flow::{Flow, scan_between};
 use super::scope::Scope;
-use super::{carries_derivative, walk};
+use super::walk;
 use crate::node::{NodeId, Op};
 use crate::ops::{Contribution, Reduce};
-use crate::scan::{Body, ScanDef};
-use crate::tape::Tape;
+use crate::scan::Body;
 use crate::var::Var;
 use std::collections::HashMap;
 use wengert_kernels::Reduction;
@@ -22,7 +22,7 @@ pub(super) fn scan_vjp<'t>(
     let tape = outer.tape();
     let def = tape.scan_def(scan);
     let sources = tape.inner.borrow().nodes[scan as usize].inputs.clone();
-    let flow = Flow::new(tape, &def, &sources, &cts, active);
+    let flow = Flow::forward(tape, &def, &sources, active).reached_by(tape, &def, &cts);
 
     let mut body = Body::open(tape, def.length, !def.reverse);
     let mut ports: Vec<(usize, Var<'t>)> = Vec::new();
@@ -42,7 +42,8 @@ pub(super) fn scan_vjp<'t>(
         store.add(def.next[*k], Contribution::Whole(*port));
     }
     for (node, item) in taps {
-        match scan_between(tape, &def, node) {
+        let through = scan_between(&tape.inner.borrow(), &def, node);
+        match through {
             // The tap of a value in a loop inside of this one: a tap of that loop.
             Some(nested) if flow.active(nested) => store.add_tap(nested, node, item),
             None if flow.active(node) => store.add(node, Contribution::Whole(item)),
@@ -93,113 +94,6 @@ pub(super) fn scan_vjp<'t>(
             give(id, time_sum(closed, inside, def.length, ct));
         }
     }
-}
-
-/// Which values of a body depend on something whose gradient is asked, and which carries bring cotangents back.
-struct Flow<'a> {
-    start: NodeId,
-    body: u32,
-    inside: Vec<(u32, bool)>,
-    carries: Vec<bool>,
-    outer: &'a dyn Fn(NodeId) -> bool,
-}
-
-impl<'a> Flow<'a> {
-    fn new(
-        tape: &Tape,
-        def: &ScanDef,
-        sources: &[NodeId],
-        cts: &ScanCotangents<'_>,
-        outer: &'a dyn Fn(NodeId) -> bool,
-    ) -> Flow<'a> {
-        let inner = tape.inner.borrow();
-        let range = &inner.nodes[def.nodes.start as usize..def.nodes.end as usize];
-        let inside = range.iter().map(|n| (n.body, false)).collect();
-        let carries = sources[..def.carries.len()].iter().map(|id| outer(*id)).collect();
-        let mut flow = Flow { start: def.nodes.start, body: def.body, inside, carries, outer };
-        // Forward: a carry is active if its start is, or if what it becomes is.
-        loop {
-            for (i, node) in range.iter().enumerate() {
-                if node.body != def.body {
-                    continue;
-                }
-                let id = def.nodes.start + i as NodeId;
-                let carry = def.carries.iter().position(|port| *port == id);
-                let item = def.items.iter().position(|port| *port == id);
-                let own = match (carry, item) {
-                    (Some(k), _) => flow.carries[k],
-                    (_, Some(j)) => outer(sources[def.carries.len() + j]),
-                    _ => node.inputs.iter().any(|input| flow.active(*input)),
-                };
-                flow.inside[i].1 = own && carries_derivative(&node.op, node.dtype);
-            }
-            let grown: Vec<usize> =
-                (0..def.carries.len()).filter(|k| !flow.carries[*k] && flow.active(def.next[*k])).collect();
-            if grown.is_empty() {
-                break;
-            }
-            grown.into_iter().for_each(|k| flow.carries[k] = true);
-        }
-        // Backward: of the active carries, those that a cotangent reaches.
-        let mut live: Vec<bool> = (0..def.carries.len()).map(|k| cts.finals.contains_key(&k)).collect();
-        loop {
-            let mut reached = vec![false; range.len()];
-            let mark = |id: NodeId, reached: &mut Vec<bool>| {
-                if id >= def.nodes.start && id < def.nodes.end && flow.active(id) {
-                    reached[(id - def.nodes.start) as usize] = true;
-                }
-            };
-            for (node, _) in &cts.taps {
-                let seed = scan_between_nodes(&inner, def, *node).unwrap_or(*node);
-                mark(seed, &mut reached);
-            }
-            for (k, next) in def.next.iter().enumerate() {
-                if live[k] {
-                    mark(*next, &mut reached);
-                }
-            }
-            for i in (0..range.len()).rev() {
-                if reached[i] && range[i].body == def.body {
-                    range[i].inputs.iter().for_each(|input| mark(*input, &mut reached));
-                }
-            }
-            let grown: Vec<usize> = (0..def.carries.len())
-                .filter(|k| !live[*k] && reached[(def.carries[*k] - def.nodes.start) as usize])
-                .collect();
-            if grown.is_empty() {
-                break;
-            }
-            grown.into_iter().for_each(|k| live[k] = true);
-        }
-        for (carry, live) in flow.carries.iter_mut().zip(live) {
-            *carry &= live;
-        }
-        flow
-    }
-
-    fn active(&self, id: NodeId) -> bool {
-        let at = id.checked_sub(self.start).and_then(|i| self.inside.get(i as usize));
-        match at {
-            Some((body, active)) if *body == self.body => *active,
-            _ => (self.outer)(id),
-        }
-    }
-}
-
-/// The scan node in `def`'s own body through which a value of a nested body is reached; `None` for `def`'s own values.
-fn scan_between(tape: &Tape, def: &ScanDef, node: NodeId) -> Option<NodeId> {
-    scan_between_nodes(&tape.inner.borrow(), def, node)
-}
-
-fn scan_between_nodes(inner: &crate::tape::Inner, def: &ScanDef, node: NodeId) -> Option<NodeId> {
-    let mut body = inner.nodes[node as usize].body;
-    let mut through = None;
-    while body != def.body {
-        let info = inner.bodies[body as usize];
-        through = info.scan;
-        body = info.parent;
-    }
-    through
 }
 
 /// A value of a closed body at all steps; a value that does not change over time is repeated.

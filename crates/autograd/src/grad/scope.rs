@@ -143,6 +143,16 @@ impl<'a, 't> Local<'a, 't> {
         self.forward(self.inputs[i]).node(|n| n.dtype)
     }
 
+    /// The shape of the node itself.
+    pub(crate) fn own_shape(&self) -> Shape {
+        self.forward(self.node).node(|n| n.shape.clone())
+    }
+
+    /// The element type of the node itself.
+    pub(crate) fn own_dtype(&self) -> DType {
+        self.forward(self.node).node(|n| n.dtype)
+    }
+
     fn forward(&self, id: NodeId) -> Var<'t> {
         Var { tape: self.scope.tape, id }
     }

@@ -283,6 +283,14 @@ impl Rule for MapOp {
         }
     }
 
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        let terms = self.0.partials.iter().zip(tangents).filter_map(|(partial, tangent)| {
+            let tangent = (*tangent)?;
+            partial(at).apply(tangent)
+        });
+        terms.reduce(|sum, term| sum + term)
+    }
+
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         lower.fused(node);
     }

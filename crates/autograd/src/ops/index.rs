@@ -113,6 +113,9 @@ impl Rule for Gather {
             give(0, Contribution::Whole(base.scatter_add(self.axis as isize, at.input(1), ct)));
         }
     }
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        Some(tangents[0]?.gather(self.axis as isize, at.input(1)))
+    }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let inputs = lower.inputs(node);
         let x = lower.contiguous(inputs[0]);
@@ -133,6 +136,14 @@ impl Rule for ScatterAdd {
         if at.wants(2) {
             give(2, Contribution::Whole(ct.gather(self.axis as isize, at.input(1))));
         }
+    }
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        let zeros = |i: usize| at.lit(0.0).expand(at.shape(i));
+        let base = tangents[0].unwrap_or_else(|| zeros(0));
+        Some(match tangents[2] {
+            Some(src) => base.scatter_add(self.axis as isize, at.input(1), src),
+            None => base,
+        })
     }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let inputs = lower.inputs(node);

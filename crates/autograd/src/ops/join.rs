@@ -163,6 +163,10 @@ impl Rule for Slice {
             give(0, Contribution::Part { axis: self.axis, start: self.start, value: ct });
         }
     }
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        let extent = at.own_shape()[self.axis];
+        Some(tangents[0]?.narrow(self.axis as isize, self.start, extent))
+    }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let place = lower.place(lower.inputs(node)[0]);
         let empty = lower.shape(node).numel() == 0;
@@ -184,6 +188,11 @@ impl Rule for Concat {
             }
             start += extent;
         }
+    }
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        let zeros = |i: usize| at.lit(0.0).expand(at.shape(i));
+        let parts: Vec<Var<'t>> = (0..at.len()).map(|i| tangents[i].unwrap_or_else(|| zeros(i))).collect();
+        Some(parts[0].tape().concat(&parts, self.axis as isize))
     }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let out = lower.alloc(node);

@@ -98,6 +98,12 @@ impl Rule for Matmul {
         }
     }
 
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        let left = tangents[0].map(|da| da.matmul(at.input(1)));
+        let right = tangents[1].map(|db| at.input(0).matmul(db));
+        left.into_iter().chain(right).reduce(|sum, term| sum + term)
+    }
+
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let inputs = lower.inputs(node);
         let (a, b) = (lower.place(inputs[0]), lower.place(inputs[1]));

@@ -44,6 +44,10 @@ pub(crate) trait Rule {
     /// [wants](Local::wants) one, calls `give` any number of times.
     fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>));
 
+    /// Records the tangent of the output, given those of the inputs; `None` is zero, and at least one is not.
+    /// The result broadcasts to the output's shape.
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>>;
+
     /// Emits the instructions that compute the node, or registers it as a view.
     fn lower(&self, lower: &mut Lower<'_>, node: usize);
 }

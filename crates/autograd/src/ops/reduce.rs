@@ -148,6 +148,18 @@ impl<'t> Var<'t> {
 }
 
 impl Reduce {
+    /// The sum over the same axes.
+    fn sum(&self) -> Reduce {
+        Reduce { kind: Reduction::Sum, ..*self }
+    }
+
+    /// Each element's share in an extremum: one over the number of ties where it is the extremum, else zero.
+    fn share<'t>(&self, at: &Local<'_, 't>) -> Var<'t> {
+        let full = at.shape(0);
+        let hits = at.input(0).eq(self.unreduced(at.output(), &full)).cast(at.dtype(0));
+        hits / self.unreduced(hits.reduce_group("sum", self.sum()), &full)
+    }
+
     /// A reduced value with its axes back, as extent 1.
     fn unreduced<'t>(&self, value: Var<'t>, full: &Shape) -> Var<'t> {
         let axes = self.first..self.first + self.count;
@@ -177,14 +189,19 @@ impl Rule for Reduce {
             Reduction::Sum => ct.expand(full),
             // Nothing records a product reduction yet.
             Reduction::Prod => unreachable!("product reductions are not recorded"),
-            Reduction::Max | Reduction::Min => {
-                let dtype = at.dtype(0);
-                let hits = at.input(0).eq(self.unreduced(at.output(), &full)).cast(dtype);
-                let ties = self.unreduced(hits.reduce_group("sum", Reduce { kind: Reduction::Sum, ..*self }), &full);
-                ct * (hits / ties)
-            }
+            Reduction::Max | Reduction::Min => ct * self.share(at),
         };
         give(0, Contribution::Whole(value));
+    }
+
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        let tangent = tangents[0]?;
+        let weighted = match self.kind {
+            Reduction::Sum => tangent,
+            Reduction::Prod => unreachable!("product reductions are not recorded"),
+            Reduction::Max | Reduction::Min => tangent * self.share(at),
+        };
+        Some(weighted.reduce_group("sum", self.sum()))
     }
 
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {

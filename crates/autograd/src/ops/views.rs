@@ -162,6 +162,9 @@ impl Rule for Reshape {
             give(0, Contribution::Whole(ct.reshape(at.shape(0))));
         }
     }
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        Some(tangents[0]?.reshape(at.own_shape()))
+    }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let input = lower.inputs(node)[0];
         let place = lower.place(input);
@@ -223,6 +226,10 @@ impl Rule for Permute {
             give(0, Contribution::Whole(ct.permute(&inverse)));
         }
     }
+    fn jvp<'t>(&self, _: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        let order: SmallVec<[usize; 8]> = self.order.iter().map(|axis| *axis as usize).collect();
+        Some(tangents[0]?.permute(&order))
+    }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let place = lower.place(lower.inputs(node)[0]);
         let strides = self.order.iter().map(|axis| place.strides[*axis as usize]).collect();
@@ -239,6 +246,9 @@ impl Rule for Expand {
             // The backward walk sums over the axes that were broadcast.
             give(0, Contribution::Whole(ct));
         }
+    }
+    fn jvp<'t>(&self, _: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        tangents[0]
     }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let input = lower.inputs(node)[0];
@@ -257,6 +267,9 @@ impl Rule for CastRule {
             give(0, Contribution::Whole(ct.cast(at.dtype(0))));
         }
     }
+    fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        Some(tangents[0]?.cast(at.own_dtype()))
+    }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let input = lower.inputs(node)[0];
         let place = lower.contiguous(input);
@@ -274,6 +287,9 @@ impl Rule for StopGradientRule {
         "detach"
     }
     fn vjp<'t>(&self, _: &Local<'_, 't>, _: Var<'t>, _: &mut dyn FnMut(usize, Contribution<'t>)) {}
+    fn jvp<'t>(&self, _: &Local<'_, 't>, _: &[Option<Var<'t>>]) -> Option<Var<'t>> {
+        None
+    }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let place = lower.place(lower.inputs(node)[0]);
         lower.alias(node, place);

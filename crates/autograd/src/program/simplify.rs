@@ -48,7 +48,10 @@ fn move_products(graph: Graph) -> Graph {
                 Some(sunk) => {
                     let steps = node.shape[0];
                     let (rows, k, n) = (steps * sunk.left[0], sunk.left[1], node.shape[2]);
-                    let left = GraphNode { shape: sunk.left.with_front(steps), ..node.like(GraphOp::LoopOutput(index), inputs) };
+                    let left = GraphNode {
+                        shape: sunk.left.with_front(steps),
+                        ..node.like(GraphOp::LoopOutput(index), inputs)
+                    };
                     let left = out.add(left);
                     let left = out.reshape(left, [rows, k].into());
                     let product = GraphNode {
@@ -159,7 +162,13 @@ fn lift(out: &mut Graph, inside: &Loop, inputs: &[usize], node: usize, depth: us
                 })
                 .collect();
             let shape = body.shape.with_front(inside.steps);
-            Some(out.add(GraphNode { op: GraphOp::Op(Op::Map(*map)), inputs: lifted, shape, dtype: body.dtype, at: body.at }))
+            Some(out.add(GraphNode {
+                op: GraphOp::Op(Op::Map(*map)),
+                inputs: lifted,
+                shape,
+                dtype: body.dtype,
+                at: body.at,
+            }))
         }
         _ => None,
     }
@@ -273,7 +282,9 @@ fn push_slices(mut graph: Graph) -> Graph {
             continue;
         }
         let slice = match &pusher.old[id] {
-            Some(GraphNode { op: GraphOp::Op(Op::Slice(slice)), inputs, shape, .. }) if pusher.passes[inputs[0]] > 0 => {
+            Some(GraphNode { op: GraphOp::Op(Op::Slice(slice)), inputs, shape, .. })
+                if pusher.passes[inputs[0]] > 0 =>
+            {
                 Some((inputs[0], *slice, shape[slice.axis]))
             }
             _ => None,

@@ -1,8 +1,6 @@
 //! Every row of the elementwise table: values in all layouts and shapes, scans, gradients.
 
-use super::support::{
-    LAYOUTS, Layout, Rng, assert_equal, assert_gradients, laid_out, same_bits, sampled, scan_agrees,
-};
+use super::support::{LAYOUTS, Layout, Rng, assert_equal, assert_gradients, laid_out, same_bits, sampled, scan_agrees};
 use crate::ops::{Row, TABLE, Type, record};
 use crate::{DType, Shape, Tape, Tensor, Var};
 use proptest::prelude::*;
@@ -152,9 +150,13 @@ fn a_scan_gives_what_the_steps_give() {
             let Some(types) = operand_types(row, lane) else { continue };
             for (case, shapes) in SHAPES[..8].iter().enumerate() {
                 let steps: Vec<Vec<Tensor>> = (0..3)
-                    .map(|_| (0..row.samples.len()).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect())
+                    .map(|_| {
+                        (0..row.samples.len()).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect()
+                    })
                     .collect();
-                let held: Vec<bool> = (0..row.samples.len()).map(|i| row.samples.len() > 1 && i == case % (row.samples.len() + 1)).collect();
+                let held: Vec<bool> = (0..row.samples.len())
+                    .map(|i| row.samples.len() > 1 && i == case % (row.samples.len() + 1))
+                    .collect();
                 let what = format!("{} in {lane} over {shapes:?}", row.name);
                 scan_agrees(&|v| apply(row, v), &steps, &held, case % 2 == 1, &what);
             }

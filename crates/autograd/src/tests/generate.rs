@@ -167,7 +167,11 @@ impl<'t> Generator<'t> {
             |x| x.gt(0.1).select(x, x * 0.5),
             |x| x.lt(0.0).or(x.gt(0.5)).not().select(1.0, x.erf()),
         ];
-        if !self.flavour.smooth && self.rng.below(3) == 0 { self.rng.pick(&rough)(x) } else { self.rng.pick(&smooth)(x) }
+        if !self.flavour.smooth && self.rng.below(3) == 0 {
+            self.rng.pick(&rough)(x)
+        } else {
+            self.rng.pick(&smooth)(x)
+        }
     }
 
     fn binary(&mut self, x: Var<'t>, y: Var<'t>) -> Var<'t> {
@@ -293,12 +297,7 @@ impl<'t> Generator<'t> {
         }
     }
 
-    fn body(
-        &mut self,
-        state: Vec<Var<'t>>,
-        items: &[Var<'t>],
-        captured: &[Var<'t>],
-    ) -> (Vec<Var<'t>>, Vec<Var<'t>>) {
+    fn body(&mut self, state: Vec<Var<'t>>, items: &[Var<'t>], captured: &[Var<'t>]) -> (Vec<Var<'t>>, Vec<Var<'t>>) {
         let mut pool: Vec<Var<'t>> = captured.iter().chain(items).chain(&state).copied().collect();
         let steps = 1 + self.rng.below(6);
         self.grow(&mut pool, steps);

@@ -34,11 +34,29 @@ fn reference(name: &str, x: f64, y: f64, z: f64) -> f64 {
         "mul" => x * y,
         "div" => x / y,
         "pow" => x.powf(y),
-        "maximum" => if x.is_nan() || x > y { x } else { y },
-        "minimum" => if x.is_nan() || x < y { x } else { y },
+        "maximum" => {
+            if x.is_nan() || x > y {
+                x
+            } else {
+                y
+            }
+        }
+        "minimum" => {
+            if x.is_nan() || x < y {
+                x
+            } else {
+                y
+            }
+        }
         "neg" => -x,
         "abs" => x.abs(),
-        "sign" => if x == 0.0 || x.is_nan() { x + 0.0 } else { x.signum() },
+        "sign" => {
+            if x == 0.0 || x.is_nan() {
+                x + 0.0
+            } else {
+                x.signum()
+            }
+        }
         "square" => x * x,
         "recip" => 1.0 / x,
         "sqrt" => x.sqrt(),
@@ -52,10 +70,22 @@ fn reference(name: &str, x: f64, y: f64, z: f64) -> f64 {
         "tanh" => x.tanh(),
         "sigmoid" => 1.0 / (1.0 + (-x).exp()),
         "erf" => erf(x),
-        "relu" => if x > 0.0 || x.is_nan() { x } else { 0.0 },
+        "relu" => {
+            if x > 0.0 || x.is_nan() {
+                x
+            } else {
+                0.0
+            }
+        }
         "floor" => x.floor(),
         "round" => x.round_ties_even(),
-        "select" => if x != 0.0 { y } else { z },
+        "select" => {
+            if x != 0.0 {
+                y
+            } else {
+                z
+            }
+        }
         "lt" => truth(x < y),
         "le" => truth(x <= y),
         "gt" => truth(x > y),
@@ -82,7 +112,13 @@ fn integer_reference(name: &str, x: i64, y: i64, z: i64) -> i64 {
         "sign" => x.signum(),
         "square" => x.wrapping_mul(x),
         "relu" => x.max(0),
-        "select" => if x != 0 { y } else { z },
+        "select" => {
+            if x != 0 {
+                y
+            } else {
+                z
+            }
+        }
         "lt" => (x < y) as i64,
         "le" => (x <= y) as i64,
         "gt" => (x > y) as i64,
@@ -194,7 +230,8 @@ fn integers_wrap() {
             .zip(&types)
             .map(|(column, dtype)| tape.constant(Tensor::from_vec(column.clone(), [n]).unwrap().cast(*dtype)))
             .collect();
-        let found = same_bits(&tape, &[apply(row, &vars)], row.name).remove(0).cast(DType::I64).to_vec::<i64>().unwrap();
+        let found =
+            same_bits(&tape, &[apply(row, &vars)], row.name).remove(0).cast(DType::I64).to_vec::<i64>().unwrap();
         for (i, found) in found.into_iter().enumerate() {
             let arg = |k: usize| columns.get(k).map_or(0, |column| column[i]);
             let wanted = integer_reference(row.name, arg(0), arg(1), arg(2));

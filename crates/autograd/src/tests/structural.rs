@@ -1,8 +1,6 @@
 //! Every structural operation: each variant of `Op` has a case here, or the first test fails.
 
-use super::support::{
-    LAYOUTS, Rng, WIDE, assert_equal, assert_gradients, laid_out, same_bits, sampled, scan_agrees,
-};
+use super::support::{LAYOUTS, Rng, WIDE, assert_equal, assert_gradients, laid_out, same_bits, sampled, scan_agrees};
 use crate::node::Op;
 use crate::{DType, ScanOptions, Tape, Tensor, Var};
 use std::collections::BTreeSet;
@@ -88,14 +86,8 @@ struct Case {
     smooth: bool,
 }
 
-const CASE: Case = Case {
-    name: "",
-    inputs: &[],
-    f: |v| v[0],
-    reference: |x| x[0].clone(),
-    integers: true,
-    smooth: true,
-};
+const CASE: Case =
+    Case { name: "", inputs: &[], f: |v| v[0], reference: |x| x[0].clone(), integers: true, smooth: true };
 
 fn index<'t>(v: Var<'t>, values: &[i64], shape: &[usize]) -> Var<'t> {
     v.tape().constant(Tensor::from_slice(values, shape).unwrap())
@@ -205,9 +197,7 @@ static CASES: &[Case] = &[
         name: "matrix by vector",
         inputs: &[&[2, 3], &[3]],
         f: |v| v[0].matmul(v[1]),
-        reference: |x| {
-            Array::build(&[2], |i| (0..3).fold(0.0, |s, k| x[0].at(&[i[0], k]).mul_add(x[1].at(&[k]), s)))
-        },
+        reference: |x| Array::build(&[2], |i| (0..3).fold(0.0, |s, k| x[0].at(&[i[0], k]).mul_add(x[1].at(&[k]), s))),
         integers: false,
         ..CASE
     },
@@ -216,27 +206,33 @@ static CASES: &[Case] = &[
         inputs: &[&[2, 3]],
         f: |v| v[0].sum(),
         // Rows of up to sixteen addends are added as a balanced tree of halves.
-        reference: |x| Array::build(&[], |_| {
-            let d = &x[0].data;
-            ((d[0] + d[3]) + (d[2] + d[5])) + ((d[1] + d[4]))
-        }),
+        reference: |x| {
+            Array::build(&[], |_| {
+                let d = &x[0].data;
+                ((d[0] + d[3]) + (d[2] + d[5])) + (d[1] + d[4])
+            })
+        },
         ..CASE
     },
     Case {
         name: "sum over the first axis",
         inputs: &[&[3, 2, 2]],
         f: |v| v[0].sum_axes(0),
-        reference: |x| Array::build(&[2, 2], |i| (0..3).map(|r| x[0].at(&[r, i[0], i[1]])).reduce(|a, b| a + b).unwrap()),
+        reference: |x| {
+            Array::build(&[2, 2], |i| (0..3).map(|r| x[0].at(&[r, i[0], i[1]])).reduce(|a, b| a + b).unwrap())
+        },
         ..CASE
     },
     Case {
         name: "sum over outer axes",
         inputs: &[&[2, 3, 2]],
         f: |v| v[0].sum_axes([0, 2]),
-        reference: |x| Array::build(&[3], |i| {
-            let row = |o: usize| x[0].at(&[o, i[0], 0]) + x[0].at(&[o, i[0], 1]);
-            row(0) + row(1)
-        }),
+        reference: |x| {
+            Array::build(&[3], |i| {
+                let row = |o: usize| x[0].at(&[o, i[0], 0]) + x[0].at(&[o, i[0], 1]);
+                row(0) + row(1)
+            })
+        },
         ..CASE
     },
     Case {
@@ -316,21 +312,25 @@ static CASES: &[Case] = &[
             let [a, b, c] = v[0].chunk();
             a * c + b
         },
-        reference: |x| Array::build(&[2, 2], |i| {
-            let [a, b, c] = [0, 2, 4].map(|at| x[0].at(&[i[0], i[1] + at]));
-            a * c + b
-        }),
+        reference: |x| {
+            Array::build(&[2, 2], |i| {
+                let [a, b, c] = [0, 2, 4].map(|at| x[0].at(&[i[0], i[1] + at]));
+                a * c + b
+            })
+        },
         ..CASE
     },
     Case {
         name: "concat",
         inputs: &[&[2, 2], &[2, 3], &[2, 1]],
         f: |v| v[0].tape().concat(v, 1),
-        reference: |x| Array::build(&[2, 6], |i| match i[1] {
-            0..2 => x[0].at(i),
-            2..5 => x[1].at(&[i[0], i[1] - 2]),
-            _ => x[2].at(&[i[0], i[1] - 5]),
-        }),
+        reference: |x| {
+            Array::build(&[2, 6], |i| match i[1] {
+                0..2 => x[0].at(i),
+                2..5 => x[1].at(&[i[0], i[1] - 2]),
+                _ => x[2].at(&[i[0], i[1] - 5]),
+            })
+        },
         ..CASE
     },
     Case {
@@ -340,11 +340,13 @@ static CASES: &[Case] = &[
             let y = v[0] + v[0];
             v[0].tape().concat(&[y, v[0], y, y.narrow(1, 1, 1)], 1)
         },
-        reference: |x| Array::build(&[3, 7], |i| match i[1] {
-            2 | 3 => x[0].at(&[i[0], i[1] - 2]),
-            6 => 2.0 * x[0].at(&[i[0], 1]),
-            j => 2.0 * x[0].at(&[i[0], j % 2]),
-        }),
+        reference: |x| {
+            Array::build(&[3, 7], |i| match i[1] {
+                2 | 3 => x[0].at(&[i[0], i[1] - 2]),
+                6 => 2.0 * x[0].at(&[i[0], 1]),
+                j => 2.0 * x[0].at(&[i[0], j % 2]),
+            })
+        },
         ..CASE
     },
     Case {
@@ -355,15 +357,17 @@ static CASES: &[Case] = &[
             let half = y.concat([z], 1);
             half.concat([half], 0).concat([y.concat([z], 0)], 1)
         },
-        reference: |x| Array::build(&[4, 6], |i| {
-            let v = x[0].at(&[i[0] % 2, i[1] % 2]);
-            let doubled = match i[1] / 2 {
-                0 => true,
-                1 => false,
-                _ => i[0] < 2,
-            };
-            if doubled { v * 2.0 } else { v - 1.0 }
-        }),
+        reference: |x| {
+            Array::build(&[4, 6], |i| {
+                let v = x[0].at(&[i[0] % 2, i[1] % 2]);
+                let doubled = match i[1] / 2 {
+                    0 => true,
+                    1 => false,
+                    _ => i[0] < 2,
+                };
+                if doubled { v * 2.0 } else { v - 1.0 }
+            })
+        },
         ..CASE
     },
     Case {
@@ -384,9 +388,13 @@ static CASES: &[Case] = &[
         name: "scatter_add",
         inputs: &[&[3, 2], &[2, 2]],
         f: |v| v[0].scatter_add(0, index(v[0], &[2, 0, 2, 1], &[2, 2]), v[1]),
-        reference: |x| Array::build(&[3, 2], |i| {
-            (0..2).fold(x[0].at(i), |sum, r| if [2, 0, 2, 1][r * 2 + i[1]] == i[0] { sum + x[1].at(&[r, i[1]]) } else { sum })
-        }),
+        reference: |x| {
+            Array::build(&[3, 2], |i| {
+                (0..2).fold(x[0].at(i), |sum, r| {
+                    if [2, 0, 2, 1][r * 2 + i[1]] == i[0] { sum + x[1].at(&[r, i[1]]) } else { sum }
+                })
+            })
+        },
         ..CASE
     },
     Case {
@@ -399,14 +407,16 @@ static CASES: &[Case] = &[
             });
             ys.concat([last.unsqueeze(0)], 0)
         },
-        reference: |x| Array::build(&[4, 2], |i| {
-            let (mut s, mut y) = (x[0].at(&i[1..]), 0.0);
-            for t in 0..3.min(i[0] + 1) {
-                let next = s * x[1].at(&[t, i[1]]) + x[2].at(&i[1..]);
-                (s, y) = (next, next * s);
-            }
-            if i[0] == 3 { s } else { y }
-        }),
+        reference: |x| {
+            Array::build(&[4, 2], |i| {
+                let (mut s, mut y) = (x[0].at(&i[1..]), 0.0);
+                for t in 0..3.min(i[0] + 1) {
+                    let next = s * x[1].at(&[t, i[1]]) + x[2].at(&i[1..]);
+                    (s, y) = (next, next * s);
+                }
+                if i[0] == 3 { s } else { y }
+            })
+        },
         ..CASE
     },
     Case {
@@ -417,13 +427,15 @@ static CASES: &[Case] = &[
             let (last, ys) = v[0].tape().scan_with(options, v[0], v[1], |s, x| (s * x + 1, s));
             ys.concat([last.unsqueeze(0)], 0)
         },
-        reference: |x| Array::build(&[4, 2], |i| {
-            let mut s = x[0].at(&i[1..]);
-            for t in (0..3).rev().filter(|t| i[0] == 3 || *t > i[0]) {
-                s = s * x[1].at(&[t, i[1]]) + 1.0;
-            }
-            s
-        }),
+        reference: |x| {
+            Array::build(&[4, 2], |i| {
+                let mut s = x[0].at(&i[1..]);
+                for t in (0..3).rev().filter(|t| i[0] == 3 || *t > i[0]) {
+                    s = s * x[1].at(&[t, i[1]]) + 1.0;
+                }
+                s
+            })
+        },
         ..CASE
     },
 ];

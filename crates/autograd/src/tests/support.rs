@@ -208,7 +208,8 @@ pub(super) fn scan_agrees(
     let inside = same_bits(&tape, &[ys], what).remove(0);
     for (t, inputs) in steps.iter().enumerate() {
         let tape = Tape::new();
-        let vars: Vec<Var<'_>> = (0..count).map(|i| tape.var(if held[i] { &steps[0][i] } else { &inputs[i] })).collect();
+        let vars: Vec<Var<'_>> =
+            (0..count).map(|i| tape.var(if held[i] { &steps[0][i] } else { &inputs[i] })).collect();
         let outside = f(&vars).value().unwrap();
         let step = inside.narrow(0, t, 1).unwrap().reshape(outside.shape()).unwrap();
         assert_equal(&step, &outside, &format!("{what}: step {t} of a scan"));

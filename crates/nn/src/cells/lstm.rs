@@ -55,11 +55,17 @@ impl LstmCell {
     pub fn from_tensors(w: Tensor, u: Tensor, b: Tensor) -> Result<LstmCell> {
         let hidden = u.shape().first().copied().unwrap_or(0);
         let gates = 4 * hidden;
-        let shapes = w.shape().rank() == 2 && w.shape()[1] == gates && *u.shape() == [hidden, gates] && *b.shape() == [gates];
+        let shapes =
+            w.shape().rank() == 2 && w.shape()[1] == gates && *u.shape() == [hidden, gates] && *b.shape() == [gates];
         if !shapes || !u.dtype().is_float() || w.dtype() != u.dtype() || b.dtype() != u.dtype() {
             let list = [("w", &w), ("u", &u), ("b", &b)].map(|(name, t)| format!("{name} {} {}", t.dtype(), t.shape()));
             let remedy = "expected w [I, 4H], u [H, 4H], b [4H], all f32 or all f64";
-            return Err(Error::new(ErrorKind::Shape, "LstmCell::from_tensors", format!("found {}", list.join(", ")), remedy));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                "LstmCell::from_tensors",
+                format!("found {}", list.join(", ")),
+                remedy,
+            ));
         }
         Ok(LstmCell { w: Param::new(w), u: Param::new(u), b: Param::new(b), hidden })
     }
