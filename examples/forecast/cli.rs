@@ -21,27 +21,27 @@ pub struct Options {
     pub column: String,
 
     /// How many steps to forecast.
-    #[arg(long, value_name = "STEPS", default_value = "48", value_parser = size)]
+    #[arg(long, value_name = "STEPS", default_value = "48", value_parser = up_to::<10000>)]
     pub horizon: usize,
 
     /// How many steps the network reads before it forecasts.
-    #[arg(long, value_name = "STEPS", default_value = "96", value_parser = size)]
+    #[arg(long, value_name = "STEPS", default_value = "96", value_parser = up_to::<10000>)]
     pub window: usize,
 
     /// The period of the seasonal-naive baseline [default: one day if times are known, else the horizon].
-    #[arg(long, value_name = "STEPS", value_parser = size)]
+    #[arg(long, value_name = "STEPS", value_parser = up_to::<100000>)]
     pub season: Option<usize>,
 
     /// Units in each layer.
-    #[arg(long, value_name = "N", default_value = "32", value_parser = size)]
+    #[arg(long, value_name = "N", default_value = "32", value_parser = up_to::<4096>)]
     pub hidden: usize,
 
     /// Layers.
-    #[arg(long, value_name = "N", default_value = "2", value_parser = size)]
+    #[arg(long, value_name = "N", default_value = "2", value_parser = up_to::<64>)]
     pub layers: usize,
 
     /// Passes over the training windows, at most: validation may stop earlier.
-    #[arg(long, value_name = "N", default_value = "20", value_parser = size)]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = up_to::<100000>)]
     pub epochs: usize,
 
     /// Seed of the weights and of the order of the windows; the same seed gives the same forecast to the bit.
@@ -69,10 +69,10 @@ pub enum CellKind {
     Custom,
 }
 
-/// A number from 1 to a million.
-fn size(text: &str) -> Result<usize, String> {
+/// A whole number from 1 to `MAX`.
+fn up_to<const MAX: usize>(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(n @ 1..=1_000_000) => Ok(n),
-        _ => Err("expected a whole number from 1 to 1000000".to_string()),
+        Ok(n) if (1..=MAX).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number from 1 to {MAX}")),
     }
 }

@@ -13,7 +13,7 @@
 //! seasons. It says nothing about next year: 13 months are too few to measure that.
 //!
 //! The files, in the order of reading: `series` (CSV to numbers), `task` (numbers to windows), `model` (the network, and a
-//! cell of one's own in ten lines), `train` (the loop), `report` (the table), `plots` (the pictures).
+//! cell of one's own in ten lines), `train` (the loop), `report` (the table), `plots` and `panel` (the pictures).
 
 // In a program `pub` means: for the other modules.
 #![allow(unreachable_pub)]
@@ -22,6 +22,7 @@ mod cli;
 mod failure;
 mod model;
 mod output;
+mod panel;
 mod plots;
 mod report;
 mod series;
@@ -32,6 +33,7 @@ use clap::Parser;
 use cli::{CellKind, Options};
 use failure::{Failure, Result};
 use model::{Forecaster, MinimalGatedUnit};
+use output::say;
 use rand::{SeedableRng, rngs::StdRng};
 use series::Series;
 use std::process::ExitCode;
@@ -55,7 +57,7 @@ fn run(options: &Options) -> Result<()> {
     let mut task = Task::new(series, options)?;
     output::prepare(&options.out)?;
     if options.smoke {
-        task.test = task.test.iter().copied().step_by(32).collect();
+        task.test = task.test.iter().copied().step_by(16).collect();
     }
     let (layers, hidden) = (options.layers, options.hidden);
     match options.cell {
@@ -81,21 +83,17 @@ fn forecast<C: Cell>(
     let mut rng = StdRng::seed_from_u64(options.seed);
     let model = network(&mut rng)?;
 
-    println!("{}: {} values of '{}'", options.csv.display(), task.series.values.len(), task.series.name);
-    println!("split {}", task.split);
+    say(format!("{}: {} values of '{}'", options.csv.display(), task.series.values.len(), task.series.name));
+    say(format!("split {}", task.split));
     let [train, validation, test] = [&task.train, &task.validation, &task.test].map(|windows| windows.len());
     println!(
         "windows of {} steps, forecasts of {}: {train} train, {validation} validation, {test} test",
         task.window, task.horizon
     );
-    println!("{} layers of {} units, {} parameters", options.layers, options.hidden, model.num_params());
+    say(format!("{} layers of {} units, {} parameters", options.layers, options.hidden, model.num_params()));
 
     let start = Instant::now();
-    let (epochs, stride) = if options.smoke {
-        (options.epochs.min(2), 64)
-    } else {
-        (options.epochs, std::env::var("STRIDE").map_or(8, |s| s.parse().unwrap()))
-    };
+    let (epochs, stride) = if options.smoke { (options.epochs.min(2), 32) } else { (options.epochs, 8) };
     let history = train::train(&model, task, (epochs, stride), &mut rng)?;
     let seconds = start.elapsed().as_secs_f64();
     println!(
@@ -112,23 +110,27 @@ fn forecast<C: Cell>(
             task.seasonal_naive(task.test[window])
         }),
     ];
-    println!("error on the test windows, in the units of '{}'", task.series.name);
-    report::print_table(&scores, task);
+    if !scores[0].rmse.is_finite() {
+        return Err(Failure::file(&options.csv, "values are so large that a forecast is not a number"));
+    }
+    say(format!("error on the test windows, in the units of '{}'", task.series.name));
+    say(report::table(&scores, task));
 
     let weights = options.out.join("forecast.safetensors");
     io::save(&model, &weights)?;
     let again = network(&mut StdRng::seed_from_u64(!options.seed))?;
     io::load(&again, &weights)?;
-    if again.forecast(task, &task.test)? != forecasts {
+    let bits = |forecasts: &[Vec<f64>]| forecasts.concat().iter().map(|y| y.to_bits()).collect::<Vec<u64>>();
+    if bits(&again.forecast(task, &task.test)?) != bits(&forecasts) {
         return Err(Failure::file(&weights, "the weights read back give another forecast"));
     }
-    println!("\n{}: read back, the same {test} forecasts to the bit", weights.display());
+    say(format!("\n{}: read back, the same {test} forecasts to the bit", weights.display()));
 
     for (name, svg) in [("forecast", plots::forecast(task, &forecasts, &scores)?), ("loss", plots::losses(&history)?)] {
         let path = options.out.join(name).with_extension("svg");
         output::write(&path, svg.as_bytes())?;
-        output::write(&path.with_extension("png"), &plots::png(&svg)?)?;
-        println!("{}, .png", path.display());
+        output::write(&path.with_extension("png"), &panel::png(&svg)?)?;
+        say(format!("{}, .png", path.display()));
     }
     Ok(())
 }

@@ -33,29 +33,31 @@ pub fn score(name: impl Into<String>, task: &Task, forecast: impl Fn(usize) -> V
 }
 
 /// One row for each way to forecast, the network first: the errors over all steps, and at quarters of the horizon.
-pub fn print_table(scores: &[Score], task: &Task) {
+pub fn table(scores: &[Score], task: &Task) -> String {
     let quarters: Vec<usize> = (1..=4).map(|q| (task.horizon * q / 4).max(1)).collect();
     let wide = scores.iter().map(|score| score.name.len()).max().unwrap_or(0);
-    print!("{:wide$}  {:>8} {:>8} ", "", "RMSE", "MAE");
-    quarters.iter().for_each(|step| print!(" {:>9}", format!("at {}", duration(task, *step))));
-    println!();
+    let heads: String =
+        quarters.iter().map(|step| format!(" {:>9}", format!("at {}", duration(task, *step)))).collect();
+    let mut lines = vec![format!("{:wide$}  {:>8} {:>8} {heads}", "", "RMSE", "MAE")];
     for score in scores {
-        print!("{:wide$}  {:8.4} {:8.4} ", score.name, score.rmse, score.mae);
-        quarters.iter().for_each(|step| print!(" {:9.4}", score.by_step[step - 1]));
-        println!();
+        let cells: String = quarters.iter().map(|step| format!(" {:9.4}", score.by_step[step - 1])).collect();
+        lines.push(format!("{:wide$}  {:8.4} {:8.4} {cells}", score.name, score.rmse, score.mae));
     }
-    let Some((network, baselines)) = scores.split_first() else { return };
-    let against = |baseline: &Score| {
-        let change = 100.0 * (network.rmse / baseline.rmse - 1.0);
-        format!("{:.1} % {} {}", change.abs(), if change < 0.0 { "below" } else { "above" }, baseline.name)
-    };
-    println!("RMSE of {}: {}", network.name, baselines.iter().map(against).collect::<Vec<_>>().join(", "));
+    if let Some((network, baselines)) = scores.split_first() {
+        let against = |baseline: &Score| {
+            let change = 100.0 * (network.rmse / baseline.rmse - 1.0);
+            format!("{:.1} % {} {}", change.abs(), if change < 0.0 { "below" } else { "above" }, baseline.name)
+        };
+        let all: Vec<String> = baselines.iter().map(against).collect();
+        lines.push(format!("RMSE of {}: {}", network.name, all.join(", ")));
+    }
+    lines.join("\n")
 }
 
 /// A number of steps in hours, if times are known and it is a whole number of them; else in steps.
 pub fn duration(task: &Task, steps: usize) -> String {
     match task.series.step().map(|step| step * steps as i64) {
         Some(seconds) if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
-        _ => format!("{steps} st."),
+        _ => format!("{steps} steps"),
     }
 }

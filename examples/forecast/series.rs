@@ -14,8 +14,12 @@ pub struct Series {
 impl Series {
     /// Reads `column` of `path`. Every row must hold a finite number there.
     pub fn read(path: &Path, column: &str) -> Result<Series> {
-        let mut reader = csv::Reader::from_path(path).map_err(|e| problem(path, &e))?;
-        let header = reader.headers().map_err(|e| problem(path, &e))?.clone();
+        let bytes = std::fs::read(path).map_err(|e| Failure::file(path, e))?;
+        let mut reader = csv::Reader::from_reader(&bytes[..]);
+        let header = reader.headers().map_err(|e| problem(path, &bytes, &e))?.clone();
+        if header.is_empty() {
+            return Err(Failure::file(path, "the file is empty"));
+        }
         let names: Vec<&str> = header.iter().map(str::trim).collect();
         let Some(value_at) = names.iter().position(|name| *name == column) else {
             return Err(Failure::file(path, format!("no column '{column}'; it has: {}", names.join(", "))));
@@ -24,8 +28,8 @@ impl Series {
 
         let mut series = Series { name: column.to_string(), values: Vec::new(), times: time_at.map(|_| Vec::new()) };
         for record in reader.records() {
-            let record = record.map_err(|e| problem(path, &e))?;
-            let line = record.position().map_or(0, |position| position.line());
+            let record = record.map_err(|e| problem(path, &bytes, &e))?;
+            let line = record.position().map_or(0, |position| line_at(&bytes, position));
             let text = record[value_at].trim();
             match text.parse::<f64>() {
                 Ok(value) if value.is_finite() => series.values.push(value),
@@ -34,6 +38,9 @@ impl Series {
             if let (Some(at), Some(times)) = (time_at, &mut series.times) {
                 let text = record[at].trim();
                 match parse_time(text) {
+                    Some(time) if times.last().is_some_and(|before| time < *before) => {
+                        return Err(Failure::line(path, line, format!("'{text}' is before the time of the row above")));
+                    }
                     Some(time) => times.push(time),
                     // The first row decides whether this is a column of dates.
                     None if times.is_empty() => series.times = None,
@@ -59,15 +66,22 @@ impl Series {
 }
 
 /// The reader's errors, in the words of this program.
-fn problem(path: &Path, error: &csv::Error) -> Failure {
+fn problem(path: &Path, bytes: &[u8], error: &csv::Error) -> Failure {
     match error.kind() {
-        csv::ErrorKind::Io(e) => Failure::file(path, e),
         csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
-            Failure::line(path, pos.line(), format!("{len} fields, the header has {expected_len}"))
+            let found = format!("{len} field{}, the header has {expected_len}", if *len == 1 { "" } else { "s" });
+            Failure::line(path, line_at(bytes, pos), found)
         }
-        csv::ErrorKind::Utf8 { pos: Some(pos), .. } => Failure::line(path, pos.line(), "not UTF-8 text"),
+        csv::ErrorKind::Utf8 { pos: Some(pos), .. } => Failure::line(path, line_at(bytes, pos), "not UTF-8 text"),
         _ => Failure::file(path, error),
     }
+}
+
+/// The line of a record. The reader's position is that before the line ends and empty lines in front of it.
+fn line_at(bytes: &[u8], position: &csv::Position) -> u64 {
+    let rest = &bytes[(position.byte() as usize).min(bytes.len())..];
+    let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    position.line() + ends.filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// `YYYY-MM-DD`, or `YYYY-MM-DDThh:mm[:ss][Z]` with `T` or a space, in UTC.

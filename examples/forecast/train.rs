@@ -86,7 +86,7 @@ pub fn train<C: Cell>(
         } else {
             bar.set_message(line);
         }
-        if epoch - history.best >= std::env::var("PAT").map_or(PATIENCE, |s| s.parse().unwrap()) {
+        if epoch - history.best >= PATIENCE {
             break;
         }
     }

@@ -201,6 +201,11 @@ impl Tape {
             body = info.parent;
         }
         shape = shape.with_front(def.length);
+        if let Some(found) = shape.excess() {
+            let at = inner.nodes[scan.id as usize].at;
+            let error = crate::Error::at(ErrorKind::Shape, "scan", found, "", Some(at));
+            return Var { tape: self, id: inner.push_error(error) };
+        }
         let mut hasher = StructureHasher::new();
         hasher.write_u32(0x746170);
         hasher.write_hash(inner.nodes[scan.id as usize].hash);

@@ -27,6 +27,21 @@ impl Shape {
         self.0.len()
     }
 
+    /// Why a recorded value cannot have this shape: more axes than the kernels walk, or more elements than memory
+    /// has addresses (whatever their type, and also if an axis is empty: strides are products of extents).
+    pub(crate) fn excess(&self) -> Option<String> {
+        if self.rank() > wengert_kernels::MAX_AXES {
+            return Some(format!(
+                "a value of {} axes, at most {} are possible",
+                self.rank(),
+                wengert_kernels::MAX_AXES
+            ));
+        }
+        let bytes = self.0.iter().try_fold(8usize, |n, extent| n.checked_mul(*extent.max(&1)));
+        let fits = bytes.is_some_and(|bytes| bytes <= isize::MAX as usize);
+        (!fits).then(|| format!("the shape {self} holds more than memory can"))
+    }
+
     /// The strides of a contiguous, row-major layout.
     pub(crate) fn contiguous_strides(&self) -> Strides {
         let mut strides: Strides = SmallVec::from_elem(0, self.rank());

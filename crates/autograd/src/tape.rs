@@ -334,6 +334,9 @@ impl Tape {
     fn leaf(&self, value: Tensor) -> Var<'_> {
         let value = value.contiguous();
         let (shape, dtype) = (value.shape().clone(), value.dtype());
+        if let Some(found) = shape.excess() {
+            return self.fail("leaf", Fault::shape(found, ""));
+        }
         let mut inner = self.inner.borrow_mut();
         let at = inner.address.unwrap_or(Location::caller());
         let id = inner.push_leaf(LeafValue::Tensor(value), shape, dtype, at);
@@ -467,6 +470,9 @@ impl Inner {
         let Some(Recorded { op, shape, dtype }) = build(&nodes).map_err(Failure::New)? else {
             return Ok(inputs[0]);
         };
+        if let Some(found) = shape.excess() {
+            return Err(Failure::New(Fault::shape(found, "")));
+        }
         let hash = structure(&op, nodes.iter().map(|n| n.hash), &shape, dtype);
         drop(nodes);
         Ok(self.push(Node { op, inputs, shape, dtype, body, hash, at }))

@@ -4,7 +4,7 @@
 //! available with `extern crate wengert_nn as wengert;`.
 #![forbid(unsafe_code)]
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, GenericParam, Ident, Result, Type};
 
@@ -165,7 +165,7 @@ fn tree(input: DeriveInput) -> Result<TokenStream> {
     };
     let mut lifetimes = input.generics.lifetimes();
     let (Some(tape), None) = (lifetimes.next(), lifetimes.next()) else {
-        return Err(Error::new(Span::call_site(), "a tree has one lifetime parameter, that of the tape"));
+        return Err(Error::new_spanned(&input.ident, "a tree has one lifetime parameter, that of the tape"));
     };
     let tape = &tape.lifetime;
     let named = named(&data.fields, "tree")?;
@@ -203,3 +203,6 @@ fn tree(input: DeriveInput) -> Result<TokenStream> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod map;
 mod math;
 mod memory;
 mod reduce;
+mod script;
 mod strided;
 mod tile;
 
@@ -22,5 +23,6 @@ pub use lane::{Lane, Num, Unfused};
 pub use map::{Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for};
 pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use reduce::{ReduceShape, Reduction, reduce};
+pub use script::{Call, GemmShape, Line, Operand, Path, Slot, run_script};
 pub use strided::{MAX_AXES, copy, fill, for_each_row};
 pub use tile::{InputData, Load, Output, Source, Store, TILE, TileOp, TileProgram};

@@ -68,6 +68,21 @@ impl<'a> Memory<'a> {
         self.push(data.as_mut_ptr().cast(), size_of_val(data), true)
     }
 
+    /// The address of a region's first byte.
+    pub(crate) fn base(&self, region: u32) -> *mut u8 {
+        self.regions[region as usize].base
+    }
+
+    pub(crate) fn is_writable(&self, region: u32) -> bool {
+        self.regions[region as usize].writable
+    }
+
+    /// # Panics
+    /// If the span leaves its region.
+    pub(crate) fn check_span(&self, span: Span) {
+        assert!(inside(&span, &self.regions[span.region as usize]), "span outside its region");
+    }
+
     fn push(&mut self, base: *mut u8, bytes: usize, writable: bool) -> u32 {
         self.regions.push(Region { base, bytes, writable });
         (self.regions.len() - 1) as u32

@@ -68,6 +68,8 @@ pub struct TileProgram<E> {
     dims: Vec<usize>,
     /// Tiles follow the last axis, one outer position after another; else they run across short rows.
     row_mode: bool,
+    /// Elements that each input, and each output buffer, must hold.
+    needs: (Vec<usize>, Vec<usize>),
 }
 
 /// A kernel call over slots: registers first, then inputs, then stores.
@@ -146,8 +148,9 @@ impl<E: Num + Pod> TileProgram<E> {
         let alone = |i: usize| (0..stores.len()).all(|j| i == j || disjoint(&dims, &stores[i], &stores[j]));
         let sinks: Vec<Sink> = (0..stores.len())
             .map(|i| {
-                let first = stores.iter().position(|s| s.register == stores[i].register) == Some(i);
-                let direct = first && !stores[i].bools && adjacent(&stores[i].strides) && alone(i);
+                let once = stores.iter().filter(|s| s.register == stores[i].register).count() == 1;
+                assert!(once, "a register is stored once");
+                let direct = !stores[i].bools && adjacent(&stores[i].strides) && alone(i);
                 if direct { Sink::Direct } else { Sink::Scatter }
             })
             .collect();
@@ -190,30 +193,88 @@ impl<E: Num + Pod> TileProgram<E> {
                 "stored register is never written"
             );
         }
-        // A second store of a register that is written in place reads it from there.
+        let reads = feeds.iter().map(|(_, load)| span(&dims, &load.strides)).collect();
+        let mut writes = vec![0; stores.iter().map(|s| s.buffer + 1).max().unwrap_or(0)];
+        for store in &stores {
+            let end = store.offset + span(&dims, &store.strides);
+            writes[store.buffer] = Ord::max(writes[store.buffer], end);
+        }
         let stores = sinks.into_iter().zip(stores).collect();
-        TileProgram { ops: slot_ops, feeds, stores, registers, dims, row_mode }
+        TileProgram { ops: slot_ops, feeds, stores, registers, dims, row_mode, needs: (reads, writes) }
+    }
+
+    /// The elements that each input holds from its first to its last, and whether they are truth values.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = (usize, bool)> {
+        self.needs.0.iter().zip(&self.feeds).map(|(len, (_, load))| (*len, load.bools))
+    }
+
+    /// The same for the output buffers.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = (usize, bool)> {
+        self.needs
+            .1
+            .iter()
+            .enumerate()
+            .map(|(buffer, len)| (*len, self.stores.iter().any(|(_, store)| store.buffer == buffer && store.bools)))
     }
 
     /// Runs the program. `scratch` is grown to what the registers need and can be kept between runs.
     ///
     /// # Panics
     /// If an operand is too short for its strides, or of another kind than the program expects.
-    pub fn run<'a>(&self, scratch: &mut Arena, inputs: &[InputData<'a, E>], outputs: &mut [Output<'a, E>]) {
-        assert_eq!(inputs.len(), self.feeds.len(), "one operand for each input");
+    pub fn run(&self, scratch: &mut Arena, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
+        let reads: SmallVec<[*const u8; 32]> = inputs
+            .iter()
+            .zip(self.reads())
+            .map(|(input, (needed, bools))| {
+                let (at, len, kind) = match input {
+                    InputData::Lanes(data) => (data.as_ptr().cast(), data.len(), false),
+                    InputData::Bools(data) => (data.as_ptr(), data.len(), true),
+                };
+                assert!(len >= needed && kind == bools, "input too short or of another kind");
+                at
+            })
+            .collect();
+        let writes: SmallVec<[*mut u8; 16]> = outputs
+            .iter_mut()
+            .zip(self.writes())
+            .map(|(output, (needed, bools))| {
+                let (at, len, kind) = match output {
+                    Output::Lanes(data) => (data.as_mut_ptr().cast(), data.len(), false),
+                    Output::Bools(data) => (data.as_mut_ptr(), data.len(), true),
+                };
+                assert!(len >= needed && kind == bools, "output too short or of another kind");
+                at
+            })
+            .collect();
+        assert!(reads.len() == self.feeds.len() && writes.len() == self.needs.1.len(), "one operand for each input");
+        // SAFETY: every operand is as long as the program needs and of its kind, outputs are distinct mutable borrows.
+        unsafe { self.execute(scratch, &reads, &writes) }
+    }
+
+    /// Runs the program on addresses.
+    ///
+    /// # Safety
+    /// Each address is that of as many elements as [`reads`](Self::reads) and [`writes`](Self::writes) say, aligned and
+    /// initialised; nothing else reaches the written ones during the call, and reads overlap no write.
+    pub(crate) unsafe fn execute(&self, scratch: &mut Arena, reads: &[*const u8], writes: &[*mut u8]) {
         let n: usize = self.dims.iter().product();
         if n == 0 {
             return;
         }
         let width = TILE.min(n.next_multiple_of(64 / size_of::<E>()));
-        let slots = self.registers + self.feeds.len();
-        let scratch = scratch.lanes::<E>(slots * width);
-        let base = scratch.as_mut_ptr();
-        let mut run = Run { program: self, inputs, outputs, slots: SmallVec::new(), moving: SmallVec::new(), width };
-        // SAFETY: the scratch buffer holds `slots` registers of `width` elements.
-        run.slots.extend((0..slots).map(|slot| unsafe { base.add(slot * width) }));
+        let registers = self.registers + self.feeds.len();
+        let base = scratch.lanes::<E>(registers * width).as_mut_ptr();
+        let mut run = Run { program: self, reads, writes, slots: SmallVec::new(), moving: SmallVec::new(), width };
+        for slot in 0..registers {
+            // SAFETY: the scratch buffer holds `registers` registers of `width` elements.
+            run.slots.push(unsafe { base.add(slot * width) });
+        }
         run.bind();
-        run.tiles(n);
+        if n <= width && (!self.row_mode || self.dims.len() <= 1) {
+            run.tile(&Position { index: &[0; MAX_AXES], linear: 0, len: n });
+        } else {
+            run.tiles(n);
+        }
     }
 }
 
@@ -252,10 +313,11 @@ fn disjoint(dims: &[usize], a: &Store, b: &Store) -> bool {
     a.strides == b.strides && a.strides.last() == Some(&1) && nested && apart >= inner && apart + inner <= rows
 }
 
-struct Run<'r, 'd, E> {
+/// One run over addresses that satisfy the contract of [`TileProgram::execute`].
+struct Run<'r, E> {
     program: &'r TileProgram<E>,
-    inputs: &'r [InputData<'d, E>],
-    outputs: &'r mut [Output<'d, E>],
+    reads: &'r [*const u8],
+    writes: &'r [*mut u8],
     /// The address of each slot at the present tile.
     slots: SmallVec<[*mut E; 64]>,
     /// Slots that lie in operands: slot, and the operand's first element.
@@ -263,46 +325,32 @@ struct Run<'r, 'd, E> {
     width: usize,
 }
 
-impl<E: Num + Pod> Run<'_, '_, E> {
-    /// Checks every operand against its strides and finds the slots that lie in operands.
+impl<E: Num + Pod> Run<'_, E> {
+    /// Spreads constants and finds the slots that lie in operands.
     fn bind(&mut self) {
         let program = self.program;
-        let dims = &program.dims;
         for (i, (feed, load)) in program.feeds.iter().enumerate() {
             let slot = program.registers + i;
-            let needed = span(dims, &load.strides);
-            let constant = match self.inputs[i] {
-                InputData::Lanes(data) => {
-                    assert!(data.len() >= needed && !load.bools, "input too short or of another kind");
-                    if *feed == Feed::Direct {
-                        self.moving.push((slot, data.as_ptr().cast_mut()));
-                    }
-                    data[0]
+            match feed {
+                Feed::Direct => self.moving.push((slot, self.reads[i].cast::<E>().cast_mut())),
+                Feed::Constant => {
+                    // SAFETY: the operand has at least one element of its kind.
+                    let value = if load.bools {
+                        truth(unsafe { *self.reads[i] })
+                    } else {
+                        unsafe { *self.reads[i].cast::<E>() }
+                    };
+                    // SAFETY: a register of `width` elements.
+                    unsafe { std::slice::from_raw_parts_mut(self.slots[slot], self.width) }.fill(value);
                 }
-                InputData::Bools(data) => {
-                    assert!(data.len() >= needed && load.bools, "input too short or of another kind");
-                    truth(data[0])
-                }
-            };
-            if *feed == Feed::Constant {
-                // SAFETY: a register of `width` elements.
-                unsafe { std::slice::from_raw_parts_mut(self.slots[slot], self.width) }.fill(constant);
+                Feed::Gather => {}
             }
         }
         for (sink, store) in &program.stores {
-            let needed = store.offset + span(dims, &store.strides);
-            let slot = self.slots.len();
-            match &mut self.outputs[store.buffer] {
-                Output::Lanes(data) => {
-                    assert!(data.len() >= needed && !store.bools, "output too short or of another kind");
-                    if *sink == Sink::Direct {
-                        // SAFETY: the offset is inside the buffer, as just checked.
-                        self.moving.push((slot, unsafe { data.as_mut_ptr().add(store.offset) }));
-                    }
-                }
-                Output::Bools(data) => {
-                    assert!(data.len() >= needed && store.bools, "output too short or of another kind");
-                }
+            if *sink == Sink::Direct {
+                // SAFETY: the offset is inside the buffer, by the contract.
+                let first = unsafe { self.writes[store.buffer].cast::<E>().add(store.offset) };
+                self.moving.push((self.slots.len(), first));
             }
             self.slots.push(std::ptr::null_mut());
         }
@@ -354,14 +402,16 @@ impl<E: Num + Pod> Run<'_, '_, E> {
         for i in 0..self.moving.len() {
             let (slot, first) = self.moving[i];
             let offset = if program.row_mode { offset(self.strides(slot), at.index) } else { at.linear };
-            // SAFETY: `bind` checked that the operand reaches to its last element; this one is not behind it.
+            // SAFETY: the operand reaches to its last element, by the contract; this one is not behind it.
             self.slots[slot] = unsafe { first.add(offset) };
         }
         for (i, (feed, load)) in program.feeds.iter().enumerate() {
             if *feed == Feed::Gather {
                 // SAFETY: a register of `width` elements, which no other slice refers to now.
                 let slot = unsafe { std::slice::from_raw_parts_mut(self.slots[program.registers + i], self.width) };
-                gather(&program.dims, &self.inputs[i], &load.strides, at, &mut slot[..at.len]);
+                let slot = &mut slot[..at.len];
+                // SAFETY: the operand is of this length and kind, by the contract.
+                unsafe { gather(program, i, load, self.reads[i], at, slot) };
             }
         }
         let slots = &self.slots[..];
@@ -370,10 +420,9 @@ impl<E: Num + Pod> Run<'_, '_, E> {
                 if slot == NOWHERE {
                     return &[];
                 }
-                // SAFETY: every slot is a register of `width >= len` elements or lies in an operand that `bind`
-                // found long enough. `new` proved that no kernel reads its own destination: registers
-                // differ, and stores written in place share no element with each other; inputs and
-                // outputs are distinct borrows.
+                // SAFETY: every slot is a register of `width >= len` elements or lies in an operand that is
+                // long enough by the contract. `new` proved that no kernel reads its own destination: registers
+                // differ, and stores written in place share no element with each other; reads overlap no write.
                 unsafe { std::slice::from_raw_parts(slots[slot as usize], at.len) }
             };
             // SAFETY: as above; the destination is this call's only mutable slice.
@@ -384,22 +433,19 @@ impl<E: Num + Pod> Run<'_, '_, E> {
             if *sink == Sink::Direct {
                 continue;
             }
-            let slot = program.slot_of(store.register);
-            // SAFETY: a register of `width` elements, or a place in an output other than this store's.
-            let values = unsafe { std::slice::from_raw_parts(slots[slot], at.len) };
-            match &mut self.outputs[store.buffer] {
-                Output::Lanes(out) => scatter(&program.dims, store, at, values, out, |v| v),
-                Output::Bools(out) => scatter(&program.dims, store, at, values, out, |v| (v != E::ZERO) as u8),
+            // SAFETY: a register of `width` elements.
+            let values = unsafe { std::slice::from_raw_parts(slots[store.register as usize], at.len) };
+            let (to, len) = (self.writes[store.buffer], program.needs.1[store.buffer]);
+            if store.bools {
+                // SAFETY: the buffer is of this length and kind, by the contract.
+                let out = unsafe { std::slice::from_raw_parts_mut(to, len) };
+                scatter(&program.dims, store, at, values, out, |v| (v != E::ZERO) as u8);
+            } else {
+                // SAFETY: as above.
+                let out = unsafe { std::slice::from_raw_parts_mut(to.cast::<E>(), len) };
+                scatter(&program.dims, store, at, values, out, |v| v);
             }
         }
-    }
-}
-
-impl<E> TileProgram<E> {
-    /// The slot in which a stored register's value ends up.
-    fn slot_of(&self, register: u16) -> usize {
-        let direct = self.stores.iter().position(|(sink, s)| *sink == Sink::Direct && s.register == register);
-        direct.map_or(register as usize, |store| self.registers + self.feeds.len() + store)
     }
 }
 
@@ -451,21 +497,39 @@ fn runs(dims: &[usize], strides: &[usize], at: &Position<'_>, mut visit: impl Fn
     }
 }
 
-fn gather<E: Num>(dims: &[usize], input: &InputData<'_, E>, strides: &[usize], at: &Position<'_>, slot: &mut [E]) {
-    let step = strides.last().copied().unwrap_or(0);
-    runs(dims, strides, at, |first, from, len| {
-        let slot = &mut slot[first..first + len];
-        match input {
-            InputData::Lanes(data) => match step {
+/// Copies the tile's elements of input `i` to a register.
+///
+/// # Safety
+/// `from` is the address of as many elements of the input's kind as the program needs.
+unsafe fn gather<E: Num>(
+    program: &TileProgram<E>,
+    i: usize,
+    load: &Load,
+    from: *const u8,
+    at: &Position<'_>,
+    slot: &mut [E],
+) {
+    let len = program.needs.0[i];
+    let step = load.strides.last().copied().unwrap_or(0);
+    if load.bools {
+        // SAFETY: by the contract.
+        let data = unsafe { std::slice::from_raw_parts(from, len) };
+        runs(&program.dims, &load.strides, at, |first, from, len| {
+            let slot = &mut slot[first..first + len];
+            slot.iter_mut().enumerate().for_each(|(i, s)| *s = truth(data[from + i * step]));
+        });
+    } else {
+        // SAFETY: by the contract.
+        let data = unsafe { std::slice::from_raw_parts(from.cast::<E>(), len) };
+        runs(&program.dims, &load.strides, at, |first, from, len| {
+            let slot = &mut slot[first..first + len];
+            match step {
                 1 => slot.copy_from_slice(&data[from..from + len]),
                 0 => slot.fill(data[from]),
                 _ => slot.iter_mut().enumerate().for_each(|(i, s)| *s = data[from + i * step]),
-            },
-            InputData::Bools(data) => {
-                slot.iter_mut().enumerate().for_each(|(i, s)| *s = truth(data[from + i * step]));
             }
-        }
-    });
+        });
+    }
 }
 
 #[inline]

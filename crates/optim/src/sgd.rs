@@ -111,17 +111,17 @@ impl Sgd {
     #[track_caller]
     fn check(&self) -> Result<()> {
         let settings = [("learning rate", self.lr), ("momentum", self.momentum), ("weight decay", self.weight_decay)];
-        let fail = |found: String, remedy| Err(Error::new(ErrorKind::Value, "Sgd", found, remedy));
-        if let Some((name, value)) = settings.into_iter().find(|(_, v)| !v.is_finite() || *v < 0.0) {
-            return fail(format!("the {name} is {value}"), "give a finite number from 0");
-        }
-        if !self.dampening.is_finite() {
-            return fail(format!("the dampening is {}", self.dampening), "give a finite number");
-        }
-        if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
+        let wrong = settings.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0);
+        let (found, remedy) = if let Some((name, value)) = wrong {
+            (format!("the {name} is {value}"), "give a finite number from 0")
+        } else if !self.dampening.is_finite() {
+            (format!("the dampening is {}", self.dampening), "give a finite number")
+        } else if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
             let found = format!("Nesterov with momentum {} and dampening {}", self.momentum, self.dampening);
-            return fail(found, "give it a momentum and no dampening");
-        }
-        Ok(())
+            (found, "give it a momentum and no dampening")
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Value, "Sgd", found, remedy))
     }
 }

@@ -107,7 +107,7 @@ impl Tape {
             let Some(at) = resolve_axis(axis, first.shape.rank()) else {
                 return Err(Fault::shape(format!("the value {} has no axis {axis}", first.shape), ""));
             };
-            let mut total = 0;
+            let mut total = 0usize;
             for (i, node) in nodes.iter().enumerate() {
                 if node.dtype != first.dtype {
                     return Err(Fault::dtype(
@@ -123,7 +123,7 @@ impl Tape {
                         "",
                     ));
                 }
-                total += node.shape[at];
+                total = total.saturating_add(node.shape[at]);
             }
             if nodes.len() == 1 {
                 return Ok(None);

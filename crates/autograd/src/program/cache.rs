@@ -41,6 +41,18 @@ impl<T> Lru<T> {
 static PROGRAMS: Mutex<Lru<Program>> = Mutex::new(Lru::new());
 static BLOCKS: Mutex<Lru<Block>> = Mutex::new(Lru::new());
 
+#[cfg(test)]
+thread_local! {
+    /// Programs and loop bodies that this thread has compiled.
+    static COMPILED: std::cell::Cell<(usize, usize)> = const { std::cell::Cell::new((0, 0)) };
+}
+
+/// How many programs and loop bodies this thread has compiled.
+#[cfg(test)]
+pub(crate) fn compiled() -> (usize, usize) {
+    COMPILED.get()
+}
+
 /// The program of a structure, compiled if it is not known.
 pub(super) fn program(key: u128, compile: impl FnOnce() -> Result<Program>) -> Result<Arc<Program>> {
     // A poisoned cache is whole: entries are inserted in one call.
@@ -48,6 +60,8 @@ pub(super) fn program(key: u128, compile: impl FnOnce() -> Result<Program>) -> R
         return Ok(known);
     }
     let made = Arc::new(compile()?);
+    #[cfg(test)]
+    COMPILED.with(|counts| counts.set((counts.get().0 + 1, counts.get().1)));
     PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, made.clone());
     Ok(made)
 }
@@ -58,6 +72,8 @@ pub(super) fn block(key: u128, compile: impl FnOnce() -> Block) -> Arc<Block> {
         return known;
     }
     let made = Arc::new(compile());
+    #[cfg(test)]
+    COMPILED.with(|counts| counts.set((counts.get().0, counts.get().1 + 1)));
     BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, made.clone());
     made
 }

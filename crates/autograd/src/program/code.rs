@@ -6,7 +6,7 @@ use crate::shape::{Shape, Strides};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
-use wengert_kernels::{ReduceShape, Reduction, TileProgram};
+use wengert_kernels::{Path, ReduceShape, Reduction, TileProgram};
 
 /// The number of a buffer in its block.
 pub(crate) type Buf = usize;
@@ -173,38 +173,13 @@ pub(crate) struct LoopInstr {
     pub ports: Vec<Moving>,
 }
 
-/// The place of a port at step `s`.
+/// The place of a port: a byte offset in a buffer that moves from step to step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moving {
     pub buf: Buf,
     /// Byte offset at the first step.
     pub start: usize,
     pub path: Path,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Path {
-    /// The same place at every step.
-    Still,
-    /// So many bytes further at every step.
-    Forward(usize),
-    /// So many bytes back at every step.
-    Backward(usize),
-    /// `start` at even steps and so many bytes further at odd ones, or the other way round.
-    Alternate { row: usize, odd_first: bool },
-}
-
-impl Moving {
-    /// The byte offset at step `s`.
-    #[inline]
-    pub(crate) fn offset(&self, s: usize) -> usize {
-        match self.path {
-            Path::Still => self.start,
-            Path::Forward(row) => self.start + s * row,
-            Path::Backward(row) => self.start - s * row,
-            Path::Alternate { row, odd_first } => self.start + (s % 2 != odd_first as usize) as usize * row,
-        }
-    }
 }
 
 impl Instr {

@@ -1,10 +1,11 @@
 //! Loops: where carries, items and taps lie, and how the body's ports move through them.
 
 use super::cache;
-use super::code::{Buf, Instr, LoopInstr, Moving, Path};
+use super::code::{Buf, Instr, LoopInstr, Moving};
 use super::graph::{GraphOp, Loop, LoopOutput};
 use super::lower::{Lower, Place, body};
 use crate::shape::Shape;
+use wengert_kernels::Path;
 
 /// Where a carry is at each step.
 struct Carry {

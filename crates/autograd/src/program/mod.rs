@@ -14,6 +14,8 @@ mod lower;
 mod run;
 mod simplify;
 
+#[cfg(test)]
+pub(crate) use cache::compiled;
 pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};
 pub(crate) use lower::{Lower, Place};
 

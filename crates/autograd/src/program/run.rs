@@ -2,7 +2,7 @@
 
 use super::Program;
 use super::code::{
-    AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, LoopInstr, Number, Path, TileInput, TileInstr, extent,
+    AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, LoopInstr, Number, TileInput, TileInstr, extent,
 };
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,7 +12,10 @@ use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::Arc;
 use wengert_kernels::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_packed};
-use wengert_kernels::{Access, Arena, InputData, Memory, Num, Output, Pod, Span, copy, reduce};
+use wengert_kernels::{
+    Access, Arena, Call, GemmShape, InputData, Line, Memory, Num, Operand, Output, Path, Pod, Slot, Span, copy, reduce,
+    run_script,
+};
 
 /// Memory that a thread keeps between runs.
 #[derive(Default)]
@@ -40,7 +43,11 @@ fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) ->
     let numbers: Vec<i64> = block.numbers.iter().map(|(number, dtype)| word(number, *dtype, leaves)).collect();
 
     let mut memory = Memory::new();
-    let arena = memory.lend(workspace.arena.bytes(block.arena_bytes));
+    let bytes = workspace.arena.bytes(block.arena_bytes);
+    // In tests, what is read before it is written is NaN.
+    #[cfg(test)]
+    bytes.fill(0xff);
+    let arena = memory.lend(bytes);
     let number_region = memory.share(&numbers);
     let output_regions: Vec<u32> = outputs
         .iter_mut()
@@ -200,13 +207,20 @@ impl Machine<'_, '_> {
         // Ports that stay where they are can be addressed, and their matrices packed, before the first step.
         for (buf, port) in block.ports.iter().zip(&inside.ports) {
             let base = frame[port.buf];
-            body[*buf] = Address { region: base.region, byte: base.byte + port.offset(0) };
+            let slot = Slot { region: base.region, start: base.byte + port.start, path: port.path };
+            body[*buf] = Address { region: base.region, byte: slot.at(0) };
         }
         let packs: Vec<Option<Packed>> = block.code.iter().map(|instr| self.pack(instr, inside, &body)).collect();
+        if let Some(lines) = lines(block, &packs) {
+            let slots: Vec<Slot> = slots(inside, frame, &body);
+            run_script(&mut self.memory, self.scratch, &slots, &lines, inside.steps);
+            return Ok(());
+        }
         for s in 0..inside.steps {
             for (buf, port) in block.ports.iter().zip(&inside.ports) {
                 let base = frame[port.buf];
-                body[*buf] = Address { region: base.region, byte: base.byte + port.offset(s) };
+                let slot = Slot { region: base.region, start: base.byte + port.start, path: port.path };
+                body[*buf] = Address { region: base.region, byte: slot.at(s) };
             }
             self.block(block, &body, &packs)?;
         }
@@ -317,6 +331,62 @@ impl Machine<'_, '_> {
             _ => typed::<f32>(op, &mut access, values, index),
         }
     }
+}
+
+/// The slots of a body's buffers: its ports move, everything else stays.
+fn slots(inside: &LoopInstr, frame: &[Address], body: &[Address]) -> Vec<Slot> {
+    let still = |at: &Address| Slot { region: at.region, start: at.byte, path: Path::Still };
+    let mut slots: Vec<Slot> = body.iter().map(still).collect();
+    for (buf, port) in inside.block.ports.iter().zip(&inside.ports) {
+        let base = frame[port.buf];
+        slots[*buf] = Slot { region: base.region, start: base.byte + port.start, path: port.path };
+    }
+    slots
+}
+
+/// The block as a script, if it has only instructions that cannot fail.
+fn lines<'p>(block: &'p Block, packs: &'p [Option<Packed>]) -> Option<Vec<Line<'p>>> {
+    let at = |dtype: DType, buf: Buf, offset: usize| Operand { slot: buf, offset: offset * dtype.size() };
+    let line = |(instr, packed): (&'p Instr, &'p Option<Packed>)| {
+        Some(match instr {
+            Instr::Tile(tile) => Line {
+                call: match &tile.program {
+                    AnyTile::F32(program) => Call::TileF32(program),
+                    AnyTile::F64(program) => Call::TileF64(program),
+                    AnyTile::I64(program) => Call::TileI64(program),
+                },
+                reads: tile.inputs.iter().map(|input| at(input.dtype, input.buf, input.offset)).collect(),
+                writes: tile.outputs.iter().map(|(dtype, buf, offset, _)| at(*dtype, *buf, *offset)).collect(),
+            },
+            Instr::Gemm(op) if op.batch.is_empty() && op.m * op.n > 0 => {
+                let shape = GemmShape { m: op.m, n: op.n, k: op.k, a: op.a.2, b: op.b.2, c: op.c.2 };
+                let (a, b) = (at(op.dtype, op.a.0, op.a.1), at(op.dtype, op.b.0, op.b.1));
+                let (call, reads) = match (packed, op.dtype) {
+                    (Some(Packed::F32(b)), _) => (Call::PackedF32(shape, b), vec![a]),
+                    (Some(Packed::F64(b)), _) => (Call::PackedF64(shape, b), vec![a]),
+                    (None, DType::F64) => (Call::GemmF64(shape), vec![a, b]),
+                    (None, _) => (Call::GemmF32(shape), vec![a, b]),
+                };
+                Line { call, reads, writes: vec![at(op.dtype, op.c.0, op.c.1)] }
+            }
+            Instr::Reduce(op) => Line {
+                call: match op.dtype {
+                    DType::F64 => Call::ReduceF64(op.kind, op.shape),
+                    DType::I64 => Call::ReduceI64(op.kind, op.shape),
+                    _ => Call::ReduceF32(op.kind, op.shape),
+                },
+                reads: vec![at(op.dtype, op.src.0, op.src.1)],
+                writes: vec![at(op.dtype, op.dst.0, op.dst.1)],
+            },
+            Instr::Copy { dtype, dims, src, dst } => Line {
+                call: Call::Copy { size: dtype.size(), dims, from: &src.2, to: &dst.2 },
+                reads: vec![at(*dtype, src.0, src.1)],
+                writes: vec![at(*dtype, dst.0, dst.1)],
+            },
+            _ => return None,
+        })
+    };
+    block.code.iter().zip(packs).map(line).collect()
 }
 
 /// Visits the index in row-major order: `visit(position in the index, position in the table)`.
