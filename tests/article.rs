@@ -146,7 +146,7 @@ fn by_hand(gates: &Gates, target: &Tensor) -> (Vec<f64>, Vec<f64>) {
         let (mut dh, mut dc) = (vec![0.0; H], vec![0.0; H]);
         for t in (0..T).rev() {
             let (hx, gates, before, c, h) = &tape[t];
-            let mut dz = vec![[0.0; 4]; H];
+            let mut dz = [[0.0; 4]; H];
             for j in 0..H {
                 let [i, f, g, o] = gates[j];
                 dh[j] += 2.0 * (h[j] - target[(t * B + n) * H + j]);

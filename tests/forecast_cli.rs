@@ -4,19 +4,27 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
-/// The example, which `cargo test` builds beside the tests.
-fn example() -> PathBuf {
+/// The example, built in the profile of this test. Plain `cargo test` has built it already and this costs nothing;
+/// with `--test` or `--all-targets` it has not, and an old one may lie there.
+static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = std::env::current_exe().expect("the test's own path");
-    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/test");
-    let path = profile.join("examples").join(format!("forecast{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is missing: build it (cargo test --examples --test forecast_cli)", path.display());
-    path
-}
+    let folder = test.ancestors().nth(2).expect("target/<profile>/deps/test");
+    let profile = match folder.file_name().and_then(|name| name.to_str()).expect("a profile's folder") {
+        "debug" => "test",
+        other => other,
+    };
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "wengert", "--example", "forecast", "--profile", profile]);
+    cargo.arg("--target-dir").arg(folder.parent().expect("the target folder")).current_dir(env!("CARGO_MANIFEST_DIR"));
+    assert!(cargo.status().expect("cargo starts").success(), "the example does not build");
+    folder.join("examples").join(format!("forecast{}", std::env::consts::EXE_SUFFIX))
+});
 
 /// Runs it in a folder of its own.
 fn run(folder: &Path, args: &[&str]) -> Output {
-    Command::new(example()).args(args).current_dir(folder).output().expect("the example starts")
+    Command::new(&*EXAMPLE).args(args).current_dir(folder).output().expect("the example starts")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -83,24 +83,21 @@ fn forecast<C: Cell>(
     let mut rng = StdRng::seed_from_u64(options.seed);
     let model = network(&mut rng)?;
 
-    say(format!("{}: {} values of '{}'", options.csv.display(), task.series.values.len(), task.series.name));
-    say(format!("split {}", task.split));
+    say!("{}: {} values of '{}'", options.csv.display(), task.series.values.len(), task.series.name);
+    say!("split {}", task.split);
     let [train, validation, test] = [&task.train, &task.validation, &task.test].map(|windows| windows.len());
-    println!(
+    say!(
         "windows of {} steps, forecasts of {}: {train} train, {validation} validation, {test} test",
-        task.window, task.horizon
+        task.window,
+        task.horizon
     );
-    say(format!("{} layers of {} units, {} parameters", options.layers, options.hidden, model.num_params()));
+    say!("{} layers of {} units, {} parameters", options.layers, options.hidden, model.num_params());
 
     let start = Instant::now();
     let (epochs, stride) = if options.smoke { (options.epochs.min(2), 32) } else { (options.epochs, 8) };
     let history = train::train(&model, task, (epochs, stride), &mut rng)?;
     let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "trained {} epochs in {seconds:.1} s, kept the weights of epoch {}\n",
-        history.train.len(),
-        history.best + 1
-    );
+    say!("trained {} epochs in {seconds:.1} s, kept the weights of epoch {}\n", history.train.len(), history.best + 1);
 
     let forecasts = model.forecast(task, &task.test)?;
     let scores = [
@@ -113,8 +110,8 @@ fn forecast<C: Cell>(
     if !scores[0].rmse.is_finite() {
         return Err(Failure::file(&options.csv, "values are so large that a forecast is not a number"));
     }
-    say(format!("error on the test windows, in the units of '{}'", task.series.name));
-    say(report::table(&scores, task));
+    say!("error on the test windows, in the units of '{}'", task.series.name);
+    say!("{}", report::table(&scores, task));
 
     let weights = options.out.join("forecast.safetensors");
     io::save(&model, &weights)?;
@@ -124,13 +121,13 @@ fn forecast<C: Cell>(
     if bits(&again.forecast(task, &task.test)?) != bits(&forecasts) {
         return Err(Failure::file(&weights, "the weights read back give another forecast"));
     }
-    say(format!("\n{}: read back, the same {test} forecasts to the bit", weights.display()));
+    say!("\n{}: read back, the same {test} forecasts to the bit", weights.display());
 
     for (name, svg) in [("forecast", plots::forecast(task, &forecasts, &scores)?), ("loss", plots::losses(&history)?)] {
         let path = options.out.join(name).with_extension("svg");
         output::write(&path, svg.as_bytes())?;
         output::write(&path.with_extension("png"), &panel::png(&svg)?)?;
-        say(format!("{}, .png", path.display()));
+        say!("{}, .png", path.display());
     }
     Ok(())
 }

@@ -1,15 +1,17 @@
 //! What the program leaves behind: lines on standard output, and files that appear whole or not at all.
 
 use crate::failure::{Failure, Result};
-use std::fmt::Display;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 /// Prints a line. Whoever closes the pipe early (`| head`) has seen enough: that is no error.
-pub fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
 }
+pub(crate) use say;
 
 /// Makes the folder and sees that files can be written there, so that nobody waits for a training in vain.
 pub fn prepare(folder: &Path) -> Result<()> {

@@ -34,14 +34,15 @@ pub fn score(name: impl Into<String>, task: &Task, forecast: impl Fn(usize) -> V
 
 /// One row for each way to forecast, the network first: the errors over all steps, and at quarters of the horizon.
 pub fn table(scores: &[Score], task: &Task) -> String {
-    let quarters: Vec<usize> = (1..=4).map(|q| (task.horizon * q / 4).max(1)).collect();
+    let mut quarters: Vec<usize> = (1..=4).map(|q| (task.horizon * q / 4).max(1)).collect();
+    quarters.dedup();
     let wide = scores.iter().map(|score| score.name.len()).max().unwrap_or(0);
     let heads: String =
-        quarters.iter().map(|step| format!(" {:>9}", format!("at {}", duration(task, *step)))).collect();
-    let mut lines = vec![format!("{:wide$}  {:>8} {:>8} {heads}", "", "RMSE", "MAE")];
+        quarters.iter().map(|step| format!(" {:>11}", format!("at {}", duration(task, *step)))).collect();
+    let mut lines = vec![format!("{:wide$}  {:>9} {:>9}{heads}", "", "RMSE", "MAE")];
     for score in scores {
-        let cells: String = quarters.iter().map(|step| format!(" {:9.4}", score.by_step[step - 1])).collect();
-        lines.push(format!("{:wide$}  {:8.4} {:8.4} {cells}", score.name, score.rmse, score.mae));
+        let cells: String = quarters.iter().map(|step| format!(" {:>11}", number(score.by_step[step - 1]))).collect();
+        lines.push(format!("{:wide$}  {:>9} {:>9}{cells}", score.name, number(score.rmse), number(score.mae)));
     }
     if let Some((network, baselines)) = scores.split_first() {
         let against = |baseline: &Score| {
@@ -58,6 +59,12 @@ pub fn table(scores: &[Score], task: &Task) -> String {
 pub fn duration(task: &Task, steps: usize) -> String {
     match task.series.step().map(|step| step * steps as i64) {
         Some(seconds) if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        _ if steps == 1 => "1 step".to_string(),
         _ => format!("{steps} steps"),
     }
+}
+
+/// Four decimals where they tell something.
+fn number(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e4).contains(&value) { format!("{value:.4}") } else { format!("{value:.2e}") }
 }

@@ -98,8 +98,13 @@ impl StructureHasher {
     }
 
     pub(crate) fn write_hash(&mut self, hash: u128) {
-        self.word(hash as u64);
-        self.word((hash >> 64) as u64);
+        self.pair(hash as u64, (hash >> 64) as u64);
+    }
+
+    #[inline]
+    fn pair(&mut self, a: u64, b: u64) {
+        self.0 = fold(self.0 ^ a, b ^ 0x9e37_79b9_7f4a_7c15);
+        self.1 = fold(self.1.rotate_left(23) ^ b, a ^ 0xd6e8_feb8_6659_fd93).wrapping_add(self.0);
     }
 
     pub(crate) fn finish128(mut self) -> u128 {
@@ -150,7 +155,9 @@ pub(crate) fn structure(op: &Op, inputs: impl Iterator<Item = u128>, shape: &Sha
     for input in inputs {
         hasher.write_hash(input);
     }
-    shape.hash(&mut hasher);
-    dtype.hash(&mut hasher);
+    hasher.pair(shape.rank() as u64, dtype as u64);
+    for dims in shape.chunks(2) {
+        hasher.pair(dims[0] as u64, dims.get(1).copied().unwrap_or(0) as u64);
+    }
     hasher.finish128()
 }

@@ -2,7 +2,7 @@
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{BodyId, Inputs, Node, NodeId, Op, structure};
+use crate::node::{BodyId, Inputs, Node, NodeId, Op, StructureHasher, structure};
 use crate::param::{Param, ParamId};
 use crate::scan::{BodyInfo, ScanDef};
 use crate::shape::Shape;
@@ -11,6 +11,7 @@ use crate::var::Var;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -133,7 +134,7 @@ impl Tape {
 
     fn with(differentiable: bool) -> Tape {
         let inner = Inner {
-            nodes: Vec::new(),
+            nodes: RECYCLED.with(|kept| kept.take()),
             leaves: Vec::new(),
             errors: Vec::new(),
             scans: Vec::new(),
@@ -418,6 +419,24 @@ impl Tape {
     }
 }
 
+thread_local! {
+    /// The emptied node list of the last tape dropped on this thread: a training loop records into warm memory.
+    static RECYCLED: RefCell<Vec<Node>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        /// Longer lists go back to the system.
+        const LONGEST: usize = 1 << 16;
+        let mut nodes = std::mem::take(&mut self.inner.get_mut().nodes);
+        if nodes.capacity() <= LONGEST {
+            nodes.clear();
+            // While the thread ends there is nowhere to keep it.
+            let _ = RECYCLED.try_with(|kept| *kept.borrow_mut() = nodes);
+        }
+    }
+}
+
 enum Failure {
     /// An input is invalid: its node.
     Earlier(NodeId),
@@ -473,7 +492,13 @@ impl Inner {
         if let Some(found) = shape.excess() {
             return Err(Failure::New(Fault::shape(found, "")));
         }
-        let hash = structure(&op, nodes.iter().map(|n| n.hash), &shape, dtype);
+        let mut hash = structure(&op, nodes.iter().map(|n| n.hash), &shape, dtype);
+        if op.fails_at_run() {
+            let mut hasher = StructureHasher::new();
+            hasher.write_hash(hash);
+            at.hash(&mut hasher);
+            hash = hasher.finish128();
+        }
         drop(nodes);
         Ok(self.push(Node { op, inputs, shape, dtype, body, hash, at }))
     }

@@ -186,6 +186,12 @@ fn an_index_out_of_range_is_named_when_the_program_runs() {
         Index,
         "scatter_add: index -1 at position [0, 1] is outside of axis 0 of [3, 2], which has 3 entries"
     );
+    // The same structure on another line, whose program is in the cache.
+    fails!(
+        x.index_select(0, rows),
+        Index,
+        "gather: index 3 at position [1, 0] is outside of axis 0 of [3, 2], which has 3 entries"
+    );
     // The tape is not at fault: other values can still be asked for.
     assert!(x.sum().value().is_ok());
     let cast = tape.constant(f64::NAN).cast(DType::I64).reshape([1]);

@@ -72,6 +72,12 @@ impl Op {
         })
     }
 
+    /// Whether running it can fail on its data. Its address is then part of the structure, because a cached program
+    /// would otherwise report the line of an earlier recording.
+    pub(crate) fn fails_at_run(&self) -> bool {
+        matches!(self, Op::Gather(_) | Op::ScatterAdd(_))
+    }
+
     /// The name in errors and listings.
     pub(crate) fn name(&self) -> &'static str {
         match self {

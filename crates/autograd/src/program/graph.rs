@@ -342,6 +342,15 @@ fn live_loop(inner: &Inner, def: &ScanDef, need: &LoopNeed, options: PlanOptions
 }
 
 impl Loop {
+    /// The structure of the body as a key: equal for equal bodies, wherever on a tape they were recorded. Which ports
+    /// are carries decides what the body writes, so it is part of it; the number of steps is not.
+    pub(super) fn body_key(&self, options: PlanOptions) -> u128 {
+        let mut hasher = StructureHasher::new();
+        (options, self.carries).hash(&mut hasher);
+        self.body.write_key(&mut hasher);
+        hasher.finish128()
+    }
+
     /// The body nodes that need a place outside of the step: the next carries, and the taps that are neither
     /// a carry nor a next carry.
     pub(super) fn written(&self) -> Vec<usize> {
@@ -375,13 +384,6 @@ impl Graph {
         self.nodes.iter().position(|n| matches!(n.op, GraphOp::Port(p) if p == port))
     }
 
-    /// The structure as a key: equal for equal graphs, wherever on a tape they were recorded.
-    pub(super) fn key(&self, options: PlanOptions) -> u128 {
-        let mut hasher = StructureHasher::new();
-        options.hash(&mut hasher);
-        self.write_key(&mut hasher);
-        hasher.finish128()
-    }
 
     fn write_key(&self, hasher: &mut StructureHasher) {
         for node in &self.nodes {
@@ -399,6 +401,9 @@ impl Graph {
                 }
             }
             (&node.inputs[..], &node.shape, node.dtype).hash(hasher);
+            if matches!(&node.op, GraphOp::Op(op) if op.fails_at_run()) {
+                node.at.hash(hasher);
+            }
         }
         self.outputs.hash(hasher);
     }

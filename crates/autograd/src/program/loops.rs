@@ -27,7 +27,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
     let Loop { carries, items, steps, reverse, .. } = **inside;
     let options = lower.options();
     let written = inside.written();
-    let block = cache::block(inside.body.key(options), || body(&inside.body, inputs.len(), &written, options));
+    let block = cache::block(inside.body_key(options), || body(&inside.body, inputs.len(), &written, options));
 
     let (next, taps) = inside.body.outputs.split_at(carries);
     let port_shape = |port: usize| -> Shape {

@@ -65,7 +65,6 @@ fn fuzz_programs_equal_their_nodes() {
 fn fuzz_gradients_are_those_of_differences() {
     for_each_seed(200, |seed| {
         let inputs = inputs(seed, DType::F64, true);
-        let f = |v: &[Var<'_>]| v.len();
         let options = CheckOptions { eps: 1e-5, rtol: 1e-4, atol: 1e-6, seed, fast: true };
         let report = |order: &str, result: Result<(), CheckFailure>| {
             if let Err(failure) = result {
@@ -112,33 +111,4 @@ fn fuzz_scans_are_their_loops() {
             }
         }
     });
-}
-
-#[test]
-#[ignore]
-fn debug_graph() {
-    use crate::program::{PlanOptions, evaluate_with};
-    let seed: u64 = seeds(1).start;
-    let dtype = if seed % 3 == 0 { DType::F64 } else { DType::F32 };
-    let tape = Tape::new();
-    let vars: Vec<Var<'_>> = inputs(seed, dtype, false).iter().map(|x| tape.var(x)).collect();
-    let asked = record(seed, &vars, Flavour { smooth: false, unroll: false });
-    let nodes: Vec<_> = tape.inner.borrow().nodes.clone();
-    for (id, n) in nodes.iter().enumerate() {
-        println!("%{id} {:?} {:?} {} {} body {}", n.op, n.inputs, n.dtype, n.shape, n.body);
-    }
-    for (i, d) in tape.inner.borrow().scans.iter().enumerate() {
-        println!("scan {i}: {d:?}");
-    }
-    println!("asked {:?}", asked.iter().map(|v| v.id).collect::<Vec<_>>());
-    for id in 0..nodes.len() as u32 {
-        let a = evaluate_with(&tape, &[id], PlanOptions { optimise: true });
-        let b = evaluate_with(&tape, &[id], PlanOptions { optimise: false });
-        if let (Ok(a), Ok(b)) = (a, b) {
-            if !super::support::equal(&a[0], &b[0]) {
-                println!("differs: %{id} {:?} {:?}", a[0], b[0]);
-                break;
-            }
-        }
-    }
 }
