@@ -237,7 +237,14 @@ fn an_input_without_batch_axis_is_an_error_with_an_address() {
     let tape = Tape::new();
     let line = line!() + 1;
     let (y, _) = net.forward(&Cx::train(&tape), tape.constant(data(&[T], 1)));
-    says(&y.value().unwrap_err(), &["rnn: the input is [6]", "[T, B, ..]", &format!("carry.rs:{line}")]);
+    says(&y.value().unwrap_err(), &["rnn: the input is f64 [6]", "[T, B, I]", &format!("carry.rs:{line}")]);
+    // One sequence [T, I] is not silently taken for a batch of I.
+    let one = tape.constant(data(&[T, I], 1));
+    let (y, _) = net.forward(&Cx::train(&tape), one);
+    says(&y.value().unwrap_err(), &["rnn: the input is f64 [6, 3]", "unsqueeze(-2) for one sequence"]);
+    assert!(net.forward(&Cx::train(&tape), one.unsqueeze(-2)).0.value().is_ok());
+    let states = net.init(&Cx::train(&tape), B);
+    says(&net.step(tape.constant(data(&[I], 1)), states).0.value().unwrap_err(), &["f64 [3], expected [B, I]"]);
     let wide = tape.constant(data(&[T, B, I + 1], 1));
     let (y, _) = net.forward(&Cx::train(&tape), wide);
     says(&y.value().unwrap_err(), &["matmul", "[2, 4]", "[3, 16]"]);

@@ -292,6 +292,41 @@ fn a_wrong_state_is_named_with_its_line() {
     says(&y.value().unwrap_err(), &["carry component '1'", "f64 [1, 2]", "f64 [2, 2]"]);
 }
 
+/// A cell that takes tokens: the rows of a table are its inputs.
+#[derive(Module)]
+struct Reader {
+    table: Param,
+    cell: LstmCell,
+}
+
+impl Cell for Reader {
+    type State<'t> = (Var<'t>, Var<'t>);
+
+    fn init<'t>(&self, cx: &Cx<'t>, batch: usize) -> Self::State<'t> {
+        self.cell.init(cx, batch)
+    }
+
+    fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
+        self.cell.step(x.tape().param(&self.table).index_select(0, x), state)
+    }
+}
+
+#[test]
+fn a_cell_may_take_integers() -> Result<()> {
+    let net = Rnn::new(Reader { table: param(&[7, I], 1), cell: lstm_cell(I, H, 2) });
+    let plain = Rnn::new(net.layers[0].cell.clone());
+    let tokens = Tensor::from_slice(&[6i64, 0, 3, 3, 1, 6], [3, 2])?;
+    let tape = Tape::new();
+    let cx = Cx::train(&tape);
+    let (y, _) = net.forward(&cx, tape.constant(&tokens));
+    let looked_up = tape.param(&net.layers[0].table).index_select(0, &tokens.reshape([6])?).reshape([3, 2, I]);
+    let (z, _) = plain.forward(&cx, looked_up);
+    close(&y.value()?, &z.value()?, 1e-15, "outputs");
+    let [[a], [b]] = [y, z].map(|y| y.square().sum().grad([&net.layers[0].table]));
+    close(&a.value()?, &b.value()?, 1e-14, "table");
+    Ok(())
+}
+
 #[test]
 fn a_stack_finds_the_sizes_of_its_cells() -> Result<()> {
     let mut sizes = Vec::new();

@@ -142,7 +142,6 @@ fn nothing_anywhere() {
             x.gather(0, &index),
             x.scatter_add(0, &index, x),
             x.cast(DType::Bool).cast(DType::F64),
-            x.softmax(-1),
             tape.scan(x.sum(), x, |s, x| (s + x.sum(), x * s)).0,
             tape.scan(x, x.unsqueeze(0), |s, x| (s * x, s)).1,
         ];
@@ -155,12 +154,15 @@ fn nothing_anywhere() {
             if y.shape().is_err() {
                 continue;
             }
-            let [g] = y.square().sum().grad_or_none([x]);
-            g.map(|g| assert!(g.value().is_ok() || tape.error().is_some(), "{i}: {:?}", g.value()));
+            if let [Some(g)] = y.square().sum().grad_or_none([x]) {
+                assert!(g.value().is_ok(), "{i}: {:?}", g.value());
+            }
         }
     }
-    let answer = tape.arange(0).value().unwrap();
-    assert_eq!(answer.numel(), 0);
+    assert!(tape.error().is_none(), "{:?}", tape.error());
+    assert_eq!(tape.arange(0).value().unwrap().numel(), 0);
+    // Its maximum has nothing to choose from.
+    answered(tape.var(Tensor::zeros([2, 0], DType::F64)).softmax(-1));
 }
 
 trait Extra {

@@ -8,7 +8,8 @@ use wengert_autograd::{DType, ParamTree, Path, Result, Tape, Tree, Var};
 
 /// One or more layers of a cell, run over time.
 ///
-/// The input is time-major, `[T, B, I]`. Layer 0 reads it, every further layer reads the outputs of the one below.
+/// The input is time-major, `[T, B, I]` (or `[T, B]` of integers, for a cell that takes tokens). Layer 0 reads it, every
+/// further layer reads the outputs of the one below.
 #[derive(Clone, Debug, Module)]
 pub struct Rnn<C> {
     /// The cells, lowest layer first.
@@ -56,7 +57,7 @@ impl<C: Cell> Rnn<C> {
     /// that all results carry.
     #[track_caller]
     pub fn forward_from<'t>(&self, cx: &Cx<'t>, x: Var<'t>, states: Vec<C::State<'t>>) -> (Var<'t>, Vec<C::State<'t>>) {
-        let mut y = match self.check(x, &states) {
+        let mut y = match self.check(x, &["T", "B", "I"], &states) {
             Ok(x) => x,
             Err(broken) => return (broken, spoiled(&states, broken)),
         };
@@ -75,7 +76,7 @@ impl<C: Cell> Rnn<C> {
     /// One step, for streaming: input `[B, I]` and the states to output `[B, O]` and states.
     #[track_caller]
     pub fn step<'t>(&self, x: Var<'t>, states: Vec<C::State<'t>>) -> (Var<'t>, Vec<C::State<'t>>) {
-        let mut y = match self.count(x, &states) {
+        let mut y = match self.check(x, &["B", "I"], &states) {
             Ok(x) => x,
             Err(broken) => return (broken, spoiled(&states, broken)),
         };
@@ -97,26 +98,26 @@ impl<C: Cell> Rnn<C> {
         carried.onto(cx.tape(), self.init(cx, batch))
     }
 
-    /// The input `[T, B, ..]`, or an invalid value in its place.
+    /// The input, or an invalid value in its place: without all of the `axes`, or with a wrong number of states.
     #[track_caller]
-    fn check<'t>(&self, x: Var<'t>, states: &[C::State<'t>]) -> Result<Var<'t>, Var<'t>> {
-        match x.shape() {
-            Ok(shape) if shape.rank() < 2 => {
-                let found = format!("the input is {shape}, expected [T, B, ..]");
-                Err(x.invalid("rnn", found, "add the missing axes: x.unsqueeze(1)"))
-            }
-            Ok(_) => self.count(x, states),
-            Err(_) => Err(x),
+    fn check<'t>(&self, x: Var<'t>, axes: &[&str], states: &[C::State<'t>]) -> Result<Var<'t>, Var<'t>> {
+        let (Ok(shape), Ok(dtype)) = (x.shape(), x.dtype()) else { return Err(x) };
+        // Without this check an input [T, I] would count as batch I, each of its rows broadcast to all sequences.
+        let axes = if dtype.is_float() { axes } else { &axes[..axes.len() - 1] };
+        if shape.rank() < axes.len() {
+            let found = format!("the input is {dtype} {shape}, expected [{}]", axes.join(", "));
+            return Err(x.invalid(
+                "rnn",
+                found,
+                "add the missing axis: unsqueeze(-2) for one sequence, (-1) for one feature",
+            ));
         }
-    }
-
-    #[track_caller]
-    fn count<'t>(&self, x: Var<'t>, states: &[C::State<'t>]) -> Result<Var<'t>, Var<'t>> {
-        if states.len() == self.layers.len() {
-            return Ok(x);
+        if states.len() != self.layers.len() {
+            let found =
+                format!("expected one state for each of the {} layers, found {}", self.layers.len(), states.len());
+            return Err(x.invalid("rnn", found, "give what init, resume or an earlier call returned"));
         }
-        let found = format!("expected one state for each of the {} layers, found {}", self.layers.len(), states.len());
-        Err(x.invalid("rnn", found, "give what init, resume or an earlier call returned"))
+        Ok(x)
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 pub enum CheckFailure {
     /// An analytic and a numeric derivative differ.
     #[error("{0}")]
-    Mismatch(Mismatch),
+    Mismatch(Box<Mismatch>),
     /// Nothing could be compared: the inputs are not `f64`, or the function is invalid.
     #[error("{0}")]
     Error(#[from] Error),

@@ -57,10 +57,10 @@ impl Subject<'_> {
             let Some(found) = self.directions(inputs, &shapes)? else { return Ok(()) };
             // The entries say more, if they show it at all.
             let entry = self.entries(inputs, &shapes)?;
-            return Err(CheckFailure::Mismatch(entry.unwrap_or(found)));
+            return Err(CheckFailure::Mismatch(Box::new(entry.unwrap_or(found))));
         }
         match self.entries(inputs, &shapes)? {
-            Some(found) => Err(CheckFailure::Mismatch(found)),
+            Some(found) => Err(CheckFailure::Mismatch(Box::new(found))),
             None => Ok(()),
         }
     }
@@ -203,10 +203,12 @@ impl Subject<'_> {
         place: impl Fn() -> (Option<Vec<usize>>, Option<Vec<usize>>),
     ) {
         tally.entries += 1;
-        let ratio = (analytic - numeric).abs() / tolerance;
-        if ratio <= 1.0 {
+        let difference = (analytic - numeric).abs();
+        // Not a comparison of the ratio: the tolerance of a direction without entries is zero.
+        if difference <= tolerance {
             return;
         }
+        let ratio = difference / tolerance;
         tally.failed += 1;
         // A NaN is worse than any number.
         if tally.worst.as_ref().is_none_or(|worst| ratio.is_nan() || ratio > worst.ratio) {

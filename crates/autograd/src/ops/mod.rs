@@ -5,6 +5,7 @@ mod elementwise;
 mod index;
 mod join;
 mod matmul;
+mod random;
 mod reduce;
 mod table;
 mod views;
@@ -15,6 +16,7 @@ pub(crate) use elementwise::{Row, Sample, Type, record};
 pub(crate) use index::{Gather, ScatterAdd};
 pub(crate) use join::{Concat, Slice};
 pub(crate) use matmul::Matmul;
+pub(crate) use random::Random;
 pub use reduce::Axes;
 pub(crate) use reduce::Reduce;
 
@@ -66,6 +68,7 @@ impl Op {
             Op::Concat(op) => op,
             Op::Gather(op) => op,
             Op::ScatterAdd(op) => op,
+            Op::Random(op) => op,
             Op::Cast => &views::CAST,
             Op::StopGradient => &views::STOP_GRADIENT,
             _ => return None,

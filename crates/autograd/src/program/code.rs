@@ -2,6 +2,7 @@
 
 use super::lower::{Lower, Place};
 use crate::dtype::DType;
+use crate::ops::Random;
 use crate::shape::{Shape, Strides};
 use smallvec::SmallVec;
 use std::panic::Location;
@@ -73,6 +74,14 @@ pub(crate) enum Instr {
     Cast {
         from: (DType, Buf, usize),
         to: (DType, Buf, usize),
+        len: usize,
+    },
+    /// Random numbers: inputs (key, or key and number) and result, by buffer and element offset.
+    Random {
+        op: Random,
+        dtype: DType,
+        inputs: SmallVec<[(Buf, usize); 2]>,
+        out: (Buf, usize),
         len: usize,
     },
     Gather(IndexInstr),
@@ -194,6 +203,10 @@ impl Instr {
             Instr::Reduce(reduce) => [reduce.src.0, reduce.dst.0].into_iter().for_each(visit),
             Instr::Copy { src, dst, .. } => [src.0, dst.0].into_iter().for_each(visit),
             Instr::Cast { from, to, .. } => [from.1, to.1].into_iter().for_each(visit),
+            Instr::Random { inputs, out, .. } => {
+                inputs.iter().for_each(|input| visit(input.0));
+                visit(out.0);
+            }
             Instr::Gather(op) | Instr::ScatterAdd(op) => {
                 [op.table.0, op.index.0, op.values.0].into_iter().for_each(visit);
             }

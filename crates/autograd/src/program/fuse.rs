@@ -73,14 +73,14 @@ fn schedule(graph: &Graph, lanes: Vec<DType>, set: &mut Sets) -> Units {
     let mut members: Vec<Vec<usize>> = Vec::new();
     // The unit that is being filled for each set; a full one is followed by another, so a long chain is cut.
     let mut filling: Vec<usize> = vec![usize::MAX; n];
-    for id in 0..n {
+    for (id, unit) in of.iter_mut().enumerate() {
         let root = set.root(id);
         let open = filling[root];
         if open == usize::MAX || members[open].len() >= LARGEST {
             filling[root] = members.len();
             members.push(Vec::new());
         }
-        of[id] = filling[root];
+        *unit = filling[root];
         members[filling[root]].push(id);
     }
     let mut leaves = vec![false; n];

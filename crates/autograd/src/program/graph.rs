@@ -384,7 +384,6 @@ impl Graph {
         self.nodes.iter().position(|n| matches!(n.op, GraphOp::Port(p) if p == port))
     }
 
-
     fn write_key(&self, hasher: &mut StructureHasher) {
         for node in &self.nodes {
             match &node.op {

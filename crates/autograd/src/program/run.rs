@@ -6,6 +6,7 @@ use super::code::{
 };
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ops::Random;
 use crate::tape::LeafValue;
 use crate::tensor::{Buffer, Tensor, with_buffer};
 use smallvec::SmallVec;
@@ -13,8 +14,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use wengert_kernels::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_packed};
 use wengert_kernels::{
-    Access, Arena, Call, GemmShape, InputData, Line, Memory, Num, Operand, Output, Path, Pod, Slot, Span, copy, reduce,
-    run_script,
+    Access, Arena, Call, GemmShape, InputData, Line, Memory, Num, Operand, Output, Path, Pod, Slot, Span, copy,
+    fold_in, reduce, run_script, uniform_f32, uniform_f64,
 };
 
 /// Memory that a thread keeps between runs.
@@ -181,6 +182,18 @@ impl Machine<'_, '_> {
                     let writes = [span(frame, to.0, to.1, to.2, *len)];
                     let source = span(frame, from.0, from.1, from.2, *len);
                     cast(self.memory.open(&writes), (from.0, source), to.0);
+                }
+                Instr::Random { op, dtype, inputs, out, len } => {
+                    let one = |at: (Buf, usize)| self.memory.read::<i64>(span(frame, DType::I64, at.0, at.1, 1))[0];
+                    let key = one(inputs[0]);
+                    let data = inputs.get(1).map(|at| one(*at));
+                    let writes = [span(frame, *dtype, out.0, out.1, *len)];
+                    let mut access = self.memory.open(&writes);
+                    match (op, data, dtype) {
+                        (Random::FoldIn, Some(data), _) => access.take::<i64>(0)[0] = fold_in(key, data),
+                        (_, _, DType::F64) => uniform_f64(key, access.take(0)),
+                        _ => uniform_f32(key, access.take(0)),
+                    }
                 }
                 Instr::Gather(op) => self.gather(op, frame)?,
                 Instr::ScatterAdd(op) => self.scatter_add(op, frame)?,

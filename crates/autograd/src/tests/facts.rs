@@ -51,7 +51,9 @@ fn long_tape(nodes: usize, what: &str, step: for<'t> fn(Var<'t>, Var<'t>, usize)
 
 #[test]
 fn a_million_elementwise_nodes_on_a_small_stack() {
-    on_a_small_stack(|| long_tape(1_000_000, "elementwise", |y, w, i| if i % 2 == 0 { y * w } else { y.tanh() }, &data(&[4], 1)));
+    on_a_small_stack(|| {
+        long_tape(1_000_000, "elementwise", |y, w, i| if i % 2 == 0 { y * w } else { y.tanh() }, &data(&[4], 1))
+    });
 }
 
 #[test]
@@ -97,7 +99,11 @@ fn a_structure_is_compiled_once() {
     assert!(blocks >= 2, "the loop and its derivative, {blocks}");
     assert_eq!(compiles(|| drop(training_step(&x, &w, 0.5, 4))), (0, 0), "the same again");
     assert_eq!(compiles(|| drop(training_step(&x, &w, 0.125, 4))), (0, 0), "another number");
-    assert_eq!(compiles(|| drop(training_step(&data(&[7, 3], 3), &data(&[3, 5], 4), 0.5, 4))), (0, 0), "other contents");
+    assert_eq!(
+        compiles(|| drop(training_step(&data(&[7, 3], 3), &data(&[3, 5], 4), 0.5, 4))),
+        (0, 0),
+        "other contents"
+    );
     assert_eq!(compiles(|| drop(training_step(&x, &w, 0.5, 9))), (1, 0), "another length reuses the bodies");
     let narrow = compiles(|| drop(training_step(&x, &data(&[3, 6], 5), 0.5, 4)));
     assert!(narrow.0 == 1 && narrow.1 >= 2, "another shape is another program");
@@ -173,8 +179,11 @@ fn a_value_held_as_a_view_reads_as_one() {
     let x = tape.var(data(&[2, 3], 1));
     let y = (x * 2.0).t();
     let before = y.value().unwrap();
-    assert_equal(&(y * 1.5).value().unwrap(), &Tensor::from_vec(
-        before.to_f64_vec().iter().map(|v| v * 1.5).collect::<Vec<_>>(), [3, 2]).unwrap(), "a held transpose");
+    assert_equal(
+        &(y * 1.5).value().unwrap(),
+        &Tensor::from_vec(before.to_f64_vec().iter().map(|v| v * 1.5).collect::<Vec<_>>(), [3, 2]).unwrap(),
+        "a held transpose",
+    );
 }
 
 #[test]
@@ -203,10 +212,15 @@ fn binding_replaces_every_use() {
     // Bound to a value that changes in a scan: weights of weights.
     let (_, ys) = tape.scan((), xs, |(), x| ((), tape.bind(&p, x, || tape.param(&p) * v)));
     assert_equal(&ys.value().unwrap(), &(xs * v).value().unwrap(), "bound to a value of a body");
-    crate::check::gradcheck_params(|tape| {
-        let xs = tape.constant(data(&[3, 2], 4));
-        tape.scan(tape.param(&q), xs, |s, x| ((s * &p + x * &q).tanh(), ())).0
-    }, &vec![p.clone(), q.clone(), p.clone()], Default::default()).unwrap();
+    crate::check::gradcheck_params(
+        |tape| {
+            let xs = tape.constant(data(&[3, 2], 4));
+            tape.scan(tape.param(&q), xs, |s, x| ((s * &p + x * &q).tanh(), ())).0
+        },
+        &vec![p.clone(), q.clone(), p.clone()],
+        Default::default(),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -273,4 +287,19 @@ fn any_order_of_derivative() {
         factor *= (6 - order) as f64;
         [y] = y.grad([x]);
     }
+}
+
+/// Two loops whose bodies are one graph, of which one carries what the other scans.
+#[test]
+fn a_body_is_not_mistaken_for_one_with_other_carries() {
+    let numbers = |values: &[f64]| Tensor::from_slice(values, [values.len()]).unwrap();
+    let tape = Tape::new();
+    let (a, b) = (tape.var(1.0f64), tape.var(2.0f64));
+    let (last, before) = tape.scan(a, tape.constant(numbers(&[1.0, 1.0, 1.0])), |p, x| (p + x, p));
+    assert_eq!(last.item().unwrap(), 4.0);
+    assert_equal(&before.value().unwrap(), &numbers(&[1.0, 2.0, 3.0]), "the carries before each step");
+    let options = ScanOptions::default().length(3);
+    let ((p, q), ()) = tape.scan_with(options, (a, b), (), |(p, q), ()| ((p + q, p), ()));
+    let [p, q] = tape.eval([p, q]).unwrap();
+    assert_eq!((p.item().unwrap(), q.item().unwrap()), (7.0, 4.0), "Fibonacci's");
 }
