@@ -26,6 +26,7 @@ mod operand;
 mod ops;
 mod param;
 mod program;
+mod record;
 mod scan;
 mod shape;
 mod tape;

@@ -3,7 +3,8 @@
 use crate::dtype::DType;
 use crate::error::ErrorKind;
 use crate::param::Param;
-use crate::tape::{Fault, Tape};
+use crate::record::Fault;
+use crate::tape::Tape;
 use crate::tensor::Tensor;
 use crate::var::Var;
 use std::ops::{Add, Div, Mul, Neg, Sub};

@@ -102,7 +102,7 @@ impl<'t> Var<'t> {
     /// of `op` that says what was `found` and gives a `remedy` (may be empty), with the caller's address.
     #[track_caller]
     pub fn invalid(self, op: &str, found: impl Into<String>, remedy: &str) -> Var<'t> {
-        use crate::tape::Fault;
+        use crate::record::Fault;
         self.tape.op(op, &[self], |_| Err(Fault { kind: ErrorKind::Shape, found: found.into(), remedy: remedy.into() }))
     }
 
@@ -115,7 +115,7 @@ impl<'t> Var<'t> {
     /// The same value, through which no derivative flows.
     #[track_caller]
     pub fn detach(self) -> Var<'t> {
-        use crate::tape::Recorded;
+        use crate::record::Recorded;
         self.tape.op("detach", &[self], |inputs| {
             let [x] = inputs else { unreachable!("one input was given") };
             Ok(Some(Recorded { op: Op::StopGradient, shape: x.shape.clone(), dtype: x.dtype }))

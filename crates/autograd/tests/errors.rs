@@ -247,10 +247,8 @@ fn scans() {
         check(
             wrong.shape().unwrap_err(),
             line,
-            &format!(
-                "add: shapes [2] and [4] do not broadcast: axis -1 is 2 on the left and 4 on the right; \
-             make the extents equal or 1 (unsqueeze, reshape, expand)"
-            ),
+            "add: shapes [2] and [4] do not broadcast: axis -1 is 2 on the left and 4 on the right; \
+             make the extents equal or 1 (unsqueeze, reshape, expand)",
         );
         (s * wrong, wrong)
     });

@@ -5,8 +5,8 @@ use super::flow::Flow;
 use super::scope::{Local, Scope};
 use crate::node::{NodeId, Op};
 use crate::operand::Operand;
+use crate::record::Fault;
 use crate::scan::Body;
-use crate::tape::Fault;
 use crate::var::Var;
 use std::collections::HashMap;
 

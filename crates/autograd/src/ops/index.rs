@@ -6,7 +6,7 @@ use crate::grad::Local;
 use crate::node::{Node, Op};
 use crate::operand::Operand;
 use crate::program::{IndexInstr, Instr, Lower};
-use crate::tape::{Fault, Recorded};
+use crate::record::{Fault, Recorded};
 use crate::var::Var;
 
 /// `out[i.., j, k..] = x[i.., index[i.., j, k..], k..]` along one axis.

@@ -6,7 +6,8 @@ use crate::grad::Local;
 use crate::node::Op;
 use crate::operand::Operand;
 use crate::program::{Lower, Place};
-use crate::tape::{Fault, Recorded, Tape};
+use crate::record::{Fault, Recorded};
+use crate::tape::Tape;
 use crate::var::Var;
 
 /// The entries `[start, start + extent)` of one axis; the extent is the node's.

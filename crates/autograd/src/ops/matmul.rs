@@ -5,8 +5,8 @@ use crate::grad::Local;
 use crate::node::Op;
 use crate::operand::Operand;
 use crate::program::{Gemm, Instr, Lower};
+use crate::record::{Fault, Recorded};
 use crate::shape::{Shape, Strides};
-use crate::tape::{Fault, Recorded};
 use crate::var::Var;
 
 /// `[.., M, K] · [.., K, N] -> [.., M, N]`, leading axes broadcast.

@@ -6,8 +6,9 @@ use crate::grad::Local;
 use crate::node::Op;
 use crate::operand::Operand;
 use crate::program::{Instr, Lower};
+use crate::record::{Fault, Recorded};
 use crate::shape::Shape;
-use crate::tape::{Fault, Recorded, Tape};
+use crate::tape::Tape;
 use crate::var::Var;
 
 /// A draw, or the derivation of a key.

@@ -5,8 +5,8 @@ use crate::dtype::DType;
 use crate::grad::Local;
 use crate::node::Op;
 use crate::program::{Instr, Lower, ReduceInstr};
+use crate::record::{Fault, Recorded};
 use crate::shape::Shape;
-use crate::tape::{Fault, Recorded};
 use crate::var::Var;
 use wengert_kernels::{ReduceShape, Reduction};
 

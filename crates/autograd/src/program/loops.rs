@@ -21,11 +21,11 @@ struct Carry {
 /// Lowers a loop: initial carries are copied to the first row of a slab of states, the body's ports
 /// move from row to row, and taps are views of slabs.
 pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
-    let graph = lower.graph();
+    let graph = lower.graph;
     let GraphOp::Loop(inside) = &graph.nodes[id].op else { unreachable!("the node is a loop") };
     let inputs = lower.inputs(id);
     let Loop { carries, items, steps, reverse, .. } = **inside;
-    let options = lower.options();
+    let options = lower.options;
     let written = inside.written();
     let block = cache::block(inside.body_key(options), || body(&inside.body, inputs.len(), &written, options));
 

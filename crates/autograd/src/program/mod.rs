@@ -8,6 +8,7 @@ mod cache;
 mod code;
 mod fuse;
 mod graph;
+mod group;
 mod layout;
 mod loops;
 mod lower;

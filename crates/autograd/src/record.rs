@@ -1,0 +1,157 @@
+//! Appending to a recording: scope, structure, errors.
+
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind};
+use crate::node::{BodyId, Inputs, Node, NodeId, Op, StructureHasher, structure};
+use crate::shape::Shape;
+use crate::tape::{Inner, LeafValue, Tape};
+use crate::var::Var;
+use smallvec::SmallVec;
+use std::hash::Hash;
+use std::panic::Location;
+
+/// A recorded operation before it has a place on the tape.
+pub(crate) struct Recorded {
+    pub op: Op,
+    pub shape: Shape,
+    pub dtype: DType,
+}
+
+/// Why an operation cannot be recorded; the tape adds its name and address.
+pub(crate) struct Fault {
+    pub kind: ErrorKind,
+    pub found: String,
+    pub remedy: String,
+}
+
+impl Fault {
+    pub(crate) fn shape(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::Shape, found: found.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn dtype(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::DType, found: found.into(), remedy: remedy.into() }
+    }
+}
+
+/// Why an operation was not appended.
+pub(crate) enum Failure {
+    /// An input is invalid: its node.
+    Earlier(NodeId),
+    New(Fault),
+}
+
+impl Inner {
+    /// Appends an operation, after checking tape, scope and earlier errors; gives its node.
+    pub(crate) fn try_op(
+        &mut self,
+        tape: &Tape,
+        name: &str,
+        vars: &[Var<'_>],
+        at: &'static Location<'static>,
+        build: impl FnOnce(&[&Node]) -> Result<Option<Recorded>, Fault>,
+    ) -> Result<NodeId, Failure> {
+        let mut inputs = Inputs::with_capacity(vars.len());
+        let mut body = 0;
+        let mut depth = 0;
+        for var in vars {
+            if !std::ptr::eq(tape, var.tape) {
+                return Err(Failure::New(Fault {
+                    kind: ErrorKind::Scope,
+                    found: format!("operands of {name} are recorded on different tapes"),
+                    remedy: "bring a value over with tape.constant(other.value()?)".into(),
+                }));
+            }
+            let node = &self.nodes[var.id as usize];
+            if let Op::Error(_) = node.op {
+                return Err(Failure::Earlier(var.id));
+            }
+            if node.body != 0 {
+                let Some(found) = self.open.iter().rposition(|b| *b == node.body) else {
+                    return Err(Failure::New(Fault {
+                        kind: ErrorKind::Scope,
+                        found: format!(
+                            "an operand of {name} (recorded at {}:{}) belongs to a scan body that has ended",
+                            node.at.file(),
+                            node.at.line()
+                        ),
+                        remedy: "return it from the body's closure as a carry or an output".into(),
+                    }));
+                };
+                if found > depth {
+                    (depth, body) = (found, node.body);
+                }
+            }
+            inputs.push(self.kept.get(&var.id).copied().unwrap_or(var.id));
+        }
+        let nodes: SmallVec<[&Node; 4]> = inputs.iter().map(|id| &self.nodes[*id as usize]).collect();
+        let Some(Recorded { op, shape, dtype }) = build(&nodes).map_err(Failure::New)? else {
+            return Ok(inputs[0]);
+        };
+        if let Some(found) = shape.excess() {
+            return Err(Failure::New(Fault::shape(found, "")));
+        }
+        let mut hash = structure(&op, nodes.iter().map(|n| n.hash), &shape, dtype);
+        if op.fails_at_run() {
+            let mut hasher = StructureHasher::new();
+            hasher.write_hash(hash);
+            at.hash(&mut hasher);
+            hash = hasher.finish128();
+        }
+        drop(nodes);
+        Ok(self.push(Node { op, inputs, shape, dtype, body, hash, at }))
+    }
+
+    /// How many bodies a body is nested in.
+    pub(crate) fn depth(&self, mut body: BodyId) -> usize {
+        let mut depth = 0;
+        while body != 0 {
+            body = self.bodies[body as usize].parent;
+            depth += 1;
+        }
+        depth
+    }
+
+    /// The number a bare-number node stands for.
+    pub(crate) fn number_of(&self, id: NodeId) -> Option<f64> {
+        match self.nodes[id as usize].op {
+            Op::Literal(bits) => Some(f64::from_bits(bits)),
+            Op::Scalar(ordinal) => match self.leaves[ordinal as usize] {
+                LeafValue::Number(value) => Some(value),
+                LeafValue::Tensor(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, node: Node) -> NodeId {
+        let id = self.nodes.len();
+        assert!(id < u32::MAX as usize, "a tape holds at most 2^32 nodes");
+        self.nodes.push(node);
+        id as NodeId
+    }
+
+    pub(crate) fn push_error(&mut self, error: Error) -> NodeId {
+        let op = Op::Error(self.errors.len() as u32);
+        let at = error.location().unwrap_or(Location::caller());
+        self.errors.push(error);
+        self.push(Node { op, inputs: Inputs::new(), shape: Shape::scalar(), dtype: DType::F32, body: 0, hash: 0, at })
+    }
+
+    pub(crate) fn push_leaf(
+        &mut self,
+        value: LeafValue,
+        shape: Shape,
+        dtype: DType,
+        at: &'static Location<'static>,
+    ) -> NodeId {
+        let ordinal = self.leaves.len() as u32;
+        let op = match value {
+            LeafValue::Tensor(_) => Op::Leaf(ordinal),
+            LeafValue::Number(_) => Op::Scalar(ordinal),
+        };
+        self.leaves.push(value);
+        let hash = structure(&op, std::iter::empty(), &shape, dtype);
+        self.push(Node { op, inputs: Inputs::new(), shape, dtype, body: 0, hash, at })
+    }
+}
