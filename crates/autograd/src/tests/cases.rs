@@ -400,4 +400,20 @@ pub(super) static CASES: &[Case] = &[
         },
         ..CASE
     },
+    Case {
+        name: "draws",
+        inputs: &[&[2, 3]],
+        f: |v| {
+            let tape = v[0].tape();
+            let draws = tape.uniform(tape.constant(11i64).fold_in(5), [2, 3], DType::F64);
+            v[0] * draws.cast(v[0].dtype().unwrap())
+        },
+        reference: |x| {
+            let mut draws = [0.0; 6];
+            wengert_kernels::uniform_f64(wengert_kernels::fold_in(11, 5), &mut draws);
+            Array::build(&[2, 3], |i| x[0].at(i) * draws[i[0] * 3 + i[1]])
+        },
+        integers: false,
+        ..CASE
+    },
 ];

@@ -39,6 +39,7 @@ variants! {
     Op::Concat(_) => "Concat",
     Op::Gather(_) => "Gather",
     Op::ScatterAdd(_) => "ScatterAdd",
+    Op::Random(_) => "Random",
 }
 
 fn inputs(case: &Case, dtype: DType, rng: &mut Rng) -> Vec<Tensor> {
@@ -156,5 +157,19 @@ fn casts_convert_as_rust_does() {
     let truth = tape.constant(Tensor::from_slice(&[true, false], [2]).unwrap());
     for dtype in [DType::F32, DType::F64, DType::I64] {
         assert_eq!(truth.cast(dtype).value().unwrap().to_f64_vec(), [1.0, 0.0]);
+    }
+}
+
+/// A key that changes over time draws what it draws outside of the loop.
+#[test]
+fn draws_are_functions_of_their_key() {
+    for dtype in [DType::F32, DType::F64] {
+        let tape = Tape::new();
+        let key = tape.constant(7i64);
+        let (_, inside) = tape.scan((), tape.arange(3), |(), t| ((), tape.uniform(key.fold_in(t), [2, 9], dtype)));
+        let rows: Vec<Var<'_>> = (0..3i64).map(|t| tape.uniform(key.fold_in(t), [2, 9], dtype)).collect();
+        let found = same_bits(&tape, &[inside, tape.stack(&rows, 0)], "draws");
+        assert_equal(&found[0], &found[1], "draws in a scan");
+        assert!(found[0].to_f64_vec().iter().all(|u| (0.0..1.0).contains(u)));
     }
 }
