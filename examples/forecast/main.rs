@@ -62,24 +62,18 @@ fn run(options: &Options) -> Result<()> {
     let (layers, hidden) = (options.layers, options.hidden);
     match options.cell {
         CellKind::Lstm => forecast(options, &task, "LSTM", |rng| {
-            let rnn = Rnn::stack(layers, task.inputs(), |_, input| LstmCell::new(input, hidden, rng));
-            rnn.layers.iter().try_for_each(model::open_forget_gate)?;
-            Ok(rnn)
+            // With an open forget gate the cell begins by remembering.
+            Rnn::stack(layers, task.inputs(), |_, input| LstmCell::new(input, hidden, rng).with_forget_bias(1.0))
         }),
         CellKind::Custom => forecast(options, &task, "custom cell", |rng| {
-            Ok(Rnn::stack(layers, task.inputs(), |_, input| MinimalGatedUnit::new(input, hidden, rng)))
+            Rnn::stack(layers, task.inputs(), |_, input| MinimalGatedUnit::new(input, hidden, rng))
         }),
     }
 }
 
 /// Trains, tests, draws and saves, whatever the cell.
-fn forecast<C: Cell>(
-    options: &Options,
-    task: &Task,
-    name: &str,
-    layers: impl Fn(&mut StdRng) -> Result<Rnn<C>>,
-) -> Result<()> {
-    let network = |rng: &mut StdRng| Forecaster::new(layers(rng)?, options.hidden, task.horizon, rng);
+fn forecast<C: Cell>(options: &Options, task: &Task, name: &str, layers: impl Fn(&mut StdRng) -> Rnn<C>) -> Result<()> {
+    let network = |rng: &mut StdRng| Forecaster::new(layers(rng), options.hidden, task.horizon, rng);
     let mut rng = StdRng::seed_from_u64(options.seed);
     let model = network(&mut rng)?;
 

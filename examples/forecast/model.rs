@@ -41,14 +41,6 @@ impl MinimalGatedUnit {
     }
 }
 
-/// Adds 1 to the bias of the forget gate (Gers et al. 2000), the second quarter: the cell begins by remembering.
-pub fn open_forget_gate(cell: &LstmCell) -> Result<()> {
-    let hidden = cell.hidden();
-    let mut bias: Vec<f32> = cell.b.value().to_vec()?;
-    bias[hidden..2 * hidden].iter_mut().for_each(|b| *b += 1.0);
-    Ok(cell.b.set(Tensor::from_vec(bias, [4 * hidden])?)?)
-}
-
 /// Recurrent layers over the window, and a linear layer from the last output to all steps of the forecast.
 #[derive(Module)]
 pub struct Forecaster<C> {
@@ -67,10 +59,9 @@ impl<C: Cell> Forecaster<C> {
     }
 
     /// `[T, B, I]` to `[B, H]`.
-    pub fn forward<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Result<Var<'t>> {
-        let [steps, _, _] = x.dims()?;
+    pub fn forward<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
         let (y, _) = self.rnn.forward(cx, x);
-        Ok(self.head.forward(y.get(0, steps - 1)))
+        self.head.forward(y.last(0))
     }
 
     /// The forecasts of windows, in the units of the series.
@@ -78,7 +69,7 @@ impl<C: Cell> Forecaster<C> {
         let mut forecasts = Vec::with_capacity(origins.len());
         for batch in origins.chunks(256) {
             let tape = Tape::inference();
-            let moves = self.forward(&Cx::eval(&tape), tape.constant(task.input(batch)?))?.value()?.to_f64_vec();
+            let moves = self.forward(&Cx::eval(&tape), tape.constant(task.input(batch)?)).value()?.to_f64_vec();
             for (origin, moves) in batch.iter().zip(moves.chunks(task.horizon)) {
                 forecasts.push(moves.iter().map(|y| task.last(*origin) + y * task.scale).collect());
             }

@@ -38,7 +38,7 @@ pub fn train<C: Cell>(
     let persistence = mean_square(&task.target(&validation)?);
     let total = epochs * task.train.len().div_ceil(stride).div_ceil(BATCH);
     let mut history = History { train: Vec::new(), validation: Vec::new(), best: 0, persistence };
-    let mut best_weights = weights(model);
+    let mut best_weights = model.snapshot();
     let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9);
     let mut step = 0;
     let bar = progress_bar(total as u64);
@@ -54,7 +54,7 @@ pub fn train<C: Cell>(
             let tape = Tape::new();
             let x = tape.constant(task.input(batch)?);
             let y = tape.constant(task.target(batch)?);
-            let loss = loss::mse(model.forward(&Cx::train(&tape), x)?, y);
+            let loss = loss::mse(model.forward(&Cx::train(&tape), x), y);
             let mut gradients = loss.backward()?;
             sum += loss.item()? * batch.len() as f64;
             drop(tape);
@@ -78,7 +78,7 @@ pub fn train<C: Cell>(
         }
         if epoch == 0 || now < history.validation[history.best] {
             history.best = epoch;
-            best_weights = weights(model);
+            best_weights = model.snapshot();
         }
         let line = format!("epoch {:2}/{epochs}  training {:.4}  validation {now:.4}", epoch + 1, history.train[epoch]);
         if bar.is_hidden() {
@@ -91,9 +91,7 @@ pub fn train<C: Cell>(
         }
     }
     bar.finish_and_clear();
-    for ((_, param), value) in model.params().iter().zip(best_weights) {
-        param.set(value)?;
-    }
+    model.restore(&best_weights)?;
     Ok(history)
 }
 
@@ -107,14 +105,10 @@ fn validation_loss<C: Cell>(model: &Forecaster<C>, task: &Task, origins: &[usize
     let mut sum = 0.0;
     for batch in origins.chunks(256) {
         let tape = Tape::inference();
-        let prediction = model.forward(&Cx::eval(&tape), tape.constant(task.input(batch)?))?;
+        let prediction = model.forward(&Cx::eval(&tape), tape.constant(task.input(batch)?));
         sum += loss::mse(prediction, tape.constant(task.target(batch)?)).item()? * batch.len() as f64;
     }
     Ok(sum / origins.len() as f64)
-}
-
-fn weights(model: &impl ParamTree) -> Vec<Tensor> {
-    model.params().iter().map(|(_, param)| param.value()).collect()
 }
 
 fn mean_square(tensor: &Tensor) -> f64 {

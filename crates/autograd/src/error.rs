@@ -38,6 +38,8 @@ struct Report {
     found: String,
     remedy: String,
     at: Option<&'static Location<'static>>,
+    /// What the operation was part of, innermost first, and where that was called.
+    context: Vec<(String, &'static Location<'static>)>,
 }
 
 /// The result of wengert's fallible calls.
@@ -58,7 +60,24 @@ impl Error {
         remedy: impl Into<String>,
         at: Option<&'static Location<'static>>,
     ) -> Self {
-        Error(Arc::new(Report { kind, op: op.into(), found: found.into(), remedy: remedy.into(), at }))
+        Error(Arc::new(Report {
+            kind,
+            op: op.into(),
+            found: found.into(),
+            remedy: remedy.into(),
+            at,
+            context: Vec::new(),
+        }))
+    }
+
+    /// The same error, with a note of what the operation was part of and the caller's address.
+    #[track_caller]
+    pub fn within(&self, note: impl fmt::Display) -> Error {
+        let Report { kind, op, found, remedy, at, context } = &*self.0;
+        let mut context = context.clone();
+        context.push((note.to_string(), Location::caller()));
+        let (op, found, remedy) = (op.clone(), found.clone(), remedy.clone());
+        Error(Arc::new(Report { kind: *kind, op, found, remedy, at: *at, context }))
     }
 
     /// What went wrong.
@@ -83,10 +102,13 @@ impl fmt::Display for Report {
         if !self.remedy.is_empty() {
             write!(f, "; {}", self.remedy)?;
         }
-        match self.at {
-            Some(at) => write!(f, " (at {}:{}:{})", at.file(), at.line(), at.column()),
-            None => Ok(()),
+        if let Some(at) = self.at {
+            write!(f, " (at {}:{}:{})", at.file(), at.line(), at.column())?;
         }
+        for (note, at) in &self.context {
+            write!(f, ", in {note} (at {}:{}:{})", at.file(), at.line(), at.column())?;
+        }
+        Ok(())
     }
 }
 

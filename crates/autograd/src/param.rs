@@ -142,6 +142,33 @@ pub trait ParamTree {
         all
     }
 
+    /// The present values, in the order of [`params`](ParamTree::params); shares their buffers.
+    fn snapshot(&self) -> Vec<Tensor> {
+        self.params().iter().map(|(_, param)| param.value()).collect()
+    }
+
+    /// Sets every parameter to its value in a [`snapshot`](ParamTree::snapshot).
+    ///
+    /// # Errors
+    /// If the snapshot is of a tree with other parameters; nothing is set then.
+    #[track_caller]
+    fn restore(&self, snapshot: &[Tensor]) -> Result<()> {
+        let params = self.params();
+        let fits = |(_, param): &(String, Param), value: &Tensor| {
+            let present = param.value();
+            present.shape() == value.shape() && present.dtype() == value.dtype()
+        };
+        if params.len() != snapshot.len() || !params.iter().zip(snapshot).all(|(param, value)| fits(param, value)) {
+            let found = format!(
+                "the snapshot's {} values do not have the shapes and types of the {} parameters",
+                snapshot.len(),
+                params.len()
+            );
+            return Err(Error::new(ErrorKind::Shape, "restore", found, "restore what snapshot of the same tree gave"));
+        }
+        params.iter().zip(snapshot).try_for_each(|((_, param), value)| param.set(value.clone()))
+    }
+
     /// The number of trainable elements; shared ones count once.
     fn num_params(&self) -> usize {
         self.params().iter().map(|(_, p)| p.value().numel()).sum()

@@ -19,6 +19,11 @@ use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::rc::Rc;
 
+/// `what` with its name in a tree, if it is not the whole tree.
+fn called(what: &str, name: &str) -> String {
+    if name.is_empty() { what.to_string() } else { format!("{what} '{name}'") }
+}
+
 /// How a scan runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScanOptions {
@@ -140,12 +145,13 @@ impl Tape {
         for (name, source) in sources {
             let Ok(shape) = source.shape() else { return Err(*source) };
             let Some(extent) = shape.first().copied() else {
-                let found = format!("the scanned value '{name}' is a scalar, expected a leading time axis");
+                let found = format!("{} is a scalar, expected a leading time axis", called("the scanned value", name));
                 return Err(self.fail("scan", Fault::shape(found, "capture it in the closure instead")));
             };
             match length {
                 Some(length) if length != extent => {
-                    let found = format!("the scanned value '{name}' is {shape}: {extent} steps, expected {length}");
+                    let name = called("the scanned value", name);
+                    let found = format!("{name} is {shape}: {extent} steps, expected {length}");
                     return Err(self.fail("scan", Fault::shape(found, "give all scanned values one leading extent")));
                 }
                 _ => length = Some(extent),

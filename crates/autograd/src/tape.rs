@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A recording of operations.
 ///
@@ -36,6 +37,8 @@ use std::rc::Rc;
 pub struct Tape {
     pub(crate) inner: RefCell<Inner>,
     differentiable: bool,
+    /// Tells tapes apart when values outlive them.
+    pub(crate) serial: u64,
 }
 
 /// What a leaf is bound to when a program runs.
@@ -124,7 +127,9 @@ impl Tape {
             names: HashMap::new(),
             address: None,
         };
-        Tape { inner: RefCell::new(inner), differentiable }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+        Tape { inner: RefCell::new(inner), differentiable, serial }
     }
 
     /// Whether gradients may be asked of this tape.
@@ -215,10 +220,16 @@ impl Tape {
             }
             Ok(None)
         });
+        /// Ends the binding, also if the closure panics.
+        struct Bound<'t>(&'t Tape);
+        impl Drop for Bound<'_> {
+            fn drop(&mut self) {
+                self.0.inner.borrow_mut().bindings.pop();
+            }
+        }
         self.inner.borrow_mut().bindings.push((param.id(), bound.id));
-        let result = f();
-        self.inner.borrow_mut().bindings.pop();
-        result
+        let _bound = Bound(self);
+        f()
     }
 
     /// Computes several values in one program.

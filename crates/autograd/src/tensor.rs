@@ -124,12 +124,18 @@ impl Tensor {
     }
 
     /// A tensor of zeros (`false` for `Bool`).
+    ///
+    /// # Panics
+    /// As `Vec` does, if memory cannot hold it.
     pub fn zeros(shape: impl Into<Shape>, dtype: DType) -> Tensor {
         let shape = shape.into();
         Tensor::whole(Buffer::zeros(dtype, shape.numel()), shape)
     }
 
     /// A tensor with `value` in every element, rounded to `dtype`.
+    ///
+    /// # Panics
+    /// As `Vec` does, if memory cannot hold it.
     pub fn full(shape: impl Into<Shape>, value: f64, dtype: DType) -> Tensor {
         let shape = shape.into();
         let n = shape.numel();

@@ -122,6 +122,19 @@ impl<'t> Var<'t> {
         })
     }
 
+    /// If this value is invalid, an invalid value whose error says in addition what it was part of, with the caller's
+    /// address: `y.within("layer 2")`. A valid value as it is.
+    #[track_caller]
+    pub fn within(self, note: impl fmt::Display) -> Var<'t> {
+        match self.tape.owned(self) {
+            Ok(()) => self,
+            Err(error) => {
+                let error = error.within(note);
+                Var { tape: self.tape, id: self.tape.inner.borrow_mut().push_error(error) }
+            }
+        }
+    }
+
     /// Reads the node.
     pub(crate) fn node<R>(self, read: impl FnOnce(&Node) -> R) -> R {
         read(&self.tape.inner.borrow().nodes[self.id as usize])

@@ -62,11 +62,12 @@ impl<C: Cell> Rnn<C> {
             Err(broken) => return (broken, spoiled(&states, broken)),
         };
         let mut last = Vec::with_capacity(states.len());
-        for (cell, state) in self.layers.iter().zip(states) {
+        for (layer, (cell, state)) in self.layers.iter().zip(states).enumerate() {
             let (end, outputs) = cx.tape().scan(state, y, |state, x| {
                 let (y, state) = cell.step(x, state);
                 (state, y)
             });
+            let (outputs, end) = placed(layer, outputs, end);
             last.push(end);
             y = outputs;
         }
@@ -81,8 +82,9 @@ impl<C: Cell> Rnn<C> {
             Err(broken) => return (broken, spoiled(&states, broken)),
         };
         let mut next = Vec::with_capacity(states.len());
-        for (cell, state) in self.layers.iter().zip(states) {
+        for (layer, (cell, state)) in self.layers.iter().zip(states).enumerate() {
             let (output, state) = cell.step(y, state);
+            let (output, state) = placed(layer, output, state);
             next.push(state);
             y = output;
         }
@@ -119,6 +121,16 @@ impl<C: Cell> Rnn<C> {
         }
         Ok(x)
     }
+}
+
+/// A layer's output and state; an error in them says which layer it was, and where the network was called.
+#[track_caller]
+fn placed<'t, S: Tree<'t>>(layer: usize, y: Var<'t>, state: S) -> (Var<'t>, S) {
+    if y.dtype().is_ok() {
+        return (y, state);
+    }
+    let broken = y.within(format_args!("layer {layer} of the network"));
+    (broken, state.map_vars(&mut Path::root(), &mut |_, _| broken))
 }
 
 /// States whose every value is the invalid value `broken`.

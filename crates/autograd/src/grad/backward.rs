@@ -16,6 +16,8 @@ pub struct Gradients {
     loss: Tensor,
     params: HashMap<ParamId, Tensor>,
     variables: HashMap<NodeId, Tensor>,
+    /// The tape of the variables.
+    tape: u64,
 }
 
 impl Gradients {
@@ -26,7 +28,7 @@ impl Gradients {
 
     /// The gradient of a variable made by [`Tape::var`](crate::Tape::var); `None` if the loss does not depend on it.
     pub fn wrt(&self, var: Var<'_>) -> Option<&Tensor> {
-        self.variables.get(&var.id)
+        self.variables.get(&var.id).filter(|_| var.tape.serial == self.tape)
     }
 
     /// The value of the loss.
@@ -79,6 +81,6 @@ impl<'t> Var<'t> {
         let (of_params, of_variables) = found.split_at(params.len());
         let params = params.iter().zip(of_params).filter_map(|((id, _), g)| Some((*id, next(g)?))).collect();
         let variables = variables.iter().zip(of_variables).filter_map(|(id, g)| Some((*id, next(g)?))).collect();
-        Ok(Gradients { loss, params, variables })
+        Ok(Gradients { loss, params, variables, tape: tape.serial })
     }
 }

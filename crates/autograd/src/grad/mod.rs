@@ -92,7 +92,9 @@ impl<'t> Var<'t> {
             let found = format!("the value is {shape}, expected a scalar");
             return fail(ErrorKind::Shape, found, "reduce it (sum, mean), or give cotangents to vjp");
         }
-        if let Some(error) = tape.error() {
+        // A gradient that could not be given earlier says nothing about this one.
+        let recorded = tape.inner.borrow().errors.iter().find(|e| e.kind() != ErrorKind::Gradient).cloned();
+        if let Some(error) = recorded {
             let found = format!("the tape holds an error: {error}");
             return fail(error.kind(), found, "mend the operation it names");
         }

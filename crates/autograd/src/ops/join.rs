@@ -55,6 +55,13 @@ impl<'t> Var<'t> {
         self.narrow(axis, index, 1).squeeze(axis)
     }
 
+    /// The last entry of an axis, which is dropped: `y.last(0)` is the output of the last time step.
+    #[track_caller]
+    pub fn last(self, axis: isize) -> Var<'t> {
+        let extent = self.shape().ok().and_then(|shape| Some(shape[resolve_axis(axis, shape.rank())?]));
+        self.get(axis, extent.unwrap_or(1).wrapping_sub(1))
+    }
+
     /// The last axis cut into `N` equal parts, as many as the left-hand side names: `let [i, f, g, o] = z.chunk();`.
     #[track_caller]
     pub fn chunk<const N: usize>(self) -> [Var<'t>; N] {

@@ -104,8 +104,10 @@ pub(crate) mod f64 {
         let a = x.abs();
         let (hi, low) = ln::<FMA>(a);
         let hi = log::f64::special(a, hi);
-        let (p, p_low) = product::<FMA>(e, hi);
-        let p_low = fma::<FMA>(e, low, p_low);
+        // A larger exponent gives the same power, but its halves would overflow. A NaN stays.
+        let near = if e.abs() > 1e30 { 1e30f64.copysign(e) } else { e };
+        let (p, p_low) = product::<FMA>(near, hi);
+        let p_low = fma::<FMA>(near, low, p_low);
         // Beyond these the power overflows or vanishes and the low part may be NaN.
         let inside = p.abs() < 1000.0;
         let p = at_least(at_most(p, 1000.0), -1000.0);

@@ -34,6 +34,19 @@ impl LstmCell {
         LstmCell { w: draw(&[input, 4 * hidden]), u: draw(&[hidden, 4 * hidden]), b: draw(&[4 * hidden]), hidden }
     }
 
+    /// The cell with `bias` added to the biases of its forget gate. 1 is usual: the cell starts by remembering
+    /// (Jozefowicz, Zaremba & Sutskever 2015).
+    pub fn with_forget_bias(self, bias: f64) -> LstmCell {
+        let value = self.b.value();
+        let mut values = value.to_f64_vec();
+        values[self.hidden..2 * self.hidden].iter_mut().for_each(|b| *b += bias);
+        let raised = Tensor::from_vec(values, value.shape()).map(|t| t.cast(value.dtype()));
+        // The shape and type are those that the parameter has.
+        let set = raised.and_then(|raised| self.b.set(raised));
+        debug_assert!(set.is_ok());
+        self
+    }
+
     /// A cell with given weights: `w` `[I, 4H]`, `u` `[H, 4H]`, `b` `[4H]`, all F32 or all F64.
     ///
     /// Of PyTorch's tensors `w` is `weight_ih` transposed, `u` is `weight_hh` transposed, and `b` is `bias_ih + bias_hh`.
