@@ -1,7 +1,7 @@
 //! The nodes of a recording and their structural hash.
 
 use crate::dtype::DType;
-use crate::ops::{Concat, Expand, Gather, MapOp, Matmul, Permute, Random, Reduce, Reshape, ScatterAdd, Slice};
+use crate::ops::{Concat, Custom, Expand, Gather, MapOp, Matmul, Permute, Random, Reduce, Reshape, ScatterAdd, Slice};
 use crate::shape::Shape;
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
@@ -55,6 +55,7 @@ pub(crate) enum Op {
     Gather(Gather),
     ScatterAdd(ScatterAdd),
     Random(Random),
+    Custom(Custom),
 }
 
 /// What a scan body receives at each step.

@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub bodies: Vec<BodyInfo>,
     /// Leaves made by [`Tape::var`].
     pub variables: Vec<NodeId>,
+    /// Derivatives given by the user.
+    pub rules: Vec<crate::ops::UserVjp>,
     params: HashMap<ParamId, NodeId>,
     bindings: Vec<(ParamId, NodeId)>,
     /// Nodes whose value is held: later uses read the held copy.
@@ -120,6 +122,7 @@ impl Tape {
             open: SmallVec::from_slice(&[0]),
             bodies: vec![BodyInfo { parent: 0, length: 1, scan: None }],
             variables: Vec::new(),
+            rules: Vec::new(),
             params: HashMap::new(),
             bindings: Vec::new(),
             kept: HashMap::new(),

@@ -3,6 +3,7 @@
 mod cotangent;
 mod flow;
 mod jvp;
+mod modes;
 mod scan_vjp;
 mod scope;
 

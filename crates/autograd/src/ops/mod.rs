@@ -1,6 +1,7 @@
 //! Operations: the elementwise table, one file a structural operation, and compositions.
 
 mod compose;
+mod custom;
 mod elementwise;
 mod index;
 mod join;
@@ -10,6 +11,7 @@ mod reduce;
 mod table;
 mod views;
 
+pub(crate) use custom::{Custom, UserVjp};
 pub(crate) use elementwise::{Kernels, MapOp};
 #[cfg(test)]
 pub(crate) use elementwise::{Row, Sample, Type, record};
@@ -69,6 +71,7 @@ impl Op {
             Op::Gather(op) => op,
             Op::ScatterAdd(op) => op,
             Op::Random(op) => op,
+            Op::Custom(op) => op,
             Op::Cast => &views::CAST,
             Op::StopGradient => &views::STOP_GRADIENT,
             _ => return None,

@@ -40,6 +40,7 @@ variants! {
     Op::Gather(_) => "Gather",
     Op::ScatterAdd(_) => "ScatterAdd",
     Op::Random(_) => "Random",
+    Op::Custom(_) => "Custom",
 }
 
 fn inputs(case: &Case, dtype: DType, rng: &mut Rng) -> Vec<Tensor> {

@@ -1,0 +1,92 @@
+//! Matrices of derivatives: scans over basis vectors, with the derivative in the body.
+
+use crate::operand::Operand;
+use crate::record::Fault;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use crate::var::Var;
+
+impl<'t> Var<'t> {
+    /// The Jacobian `∂self/∂x`, shape `[self.., x..]`, by rows: one reverse pass for each element of this value.
+    ///
+    /// ```
+    /// use wengert_autograd::{Tape, Tensor};
+    /// let tape = Tape::new();
+    /// let x = tape.var(Tensor::from_slice(&[1.0f64, 2.0], [2])?);
+    /// let y = x.square();
+    /// assert_eq!(y.jacobian(x).value()?.to_vec::<f64>()?, [2.0, 0.0, 0.0, 4.0]);
+    /// assert_eq!(y.jacobian_forward(x).value()?.to_vec::<f64>()?, [2.0, 0.0, 0.0, 4.0]);
+    /// assert_eq!(y.sum().hessian(x).value()?.to_vec::<f64>()?, [2.0, 0.0, 0.0, 2.0]);
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn jacobian(self, x: impl Operand<'t>) -> Var<'t> {
+        let x = x.resolve(self.tape(), None);
+        let (own, wrt) = match self.both_shapes(x) {
+            Ok(shapes) => shapes,
+            Err(broken) => return broken,
+        };
+        let basis = self.basis(&own);
+        let ((), rows) = self.tape().scan((), basis, |(), u| {
+            let [row] = self.vjp(u.reshape(own.clone()), [x]);
+            ((), row)
+        });
+        rows.reshape(own.iter().chain(wrt.iter()).copied().collect::<Shape>())
+    }
+
+    /// The Jacobian `∂self/∂x`, shape `[self.., x..]`, by columns: one forward pass for each element of `x`.
+    #[track_caller]
+    pub fn jacobian_forward(self, x: impl Operand<'t>) -> Var<'t> {
+        let x = x.resolve(self.tape(), None);
+        let (own, wrt) = match self.both_shapes(x) {
+            Ok(shapes) => shapes,
+            Err(broken) => return broken,
+        };
+        let basis = x.basis(&wrt);
+        let ((), columns) = self.tape().scan((), basis, |(), v| ((), self.jvp([(x, v.reshape(wrt.clone()))])));
+        // [x, self..] to [self.., x].
+        let order: Vec<usize> = (1..=own.rank()).chain([0]).collect();
+        columns.permute(&order).reshape(own.iter().chain(wrt.iter()).copied().collect::<Shape>())
+    }
+
+    /// The Hessian `∂²self/∂x²` of a scalar, shape `[x.., x..]`: forward over reverse.
+    #[track_caller]
+    pub fn hessian(self, x: impl Operand<'t>) -> Var<'t> {
+        let x = x.resolve(self.tape(), None);
+        let [gradient] = self.grad([x]);
+        gradient.jacobian_forward(x)
+    }
+
+    /// The product of a scalar's Hessian with `v`, forward over reverse: a few gradients' work, and no Hessian is built.
+    #[track_caller]
+    pub fn hvp(self, x: impl Operand<'t>, v: Var<'t>) -> Var<'t> {
+        let x = x.resolve(self.tape(), None);
+        let [gradient] = self.grad([x]);
+        gradient.jvp([(x, v)])
+    }
+
+    #[track_caller]
+    fn both_shapes(self, x: Var<'t>) -> Result<(Shape, Shape), Var<'t>> {
+        let own = self.shape().map_err(|_| self)?;
+        let wrt = x.shape().map_err(|_| x)?;
+        let kinds = (self.dtype().map_err(|_| self)?, x.dtype().map_err(|_| x)?);
+        if !kinds.0.is_float() || kinds.0 != kinds.1 {
+            let found = format!("the value is {}, the input {}", kinds.0, kinds.1);
+            return Err(self.tape().fail("jacobian", Fault::dtype(found, "expected one float type")));
+        }
+        Ok((own, wrt))
+    }
+
+    /// The unit vectors of a space of a shape, flat: `[n, n]`, of this value's element type.
+    #[track_caller]
+    fn basis(self, shape: &Shape) -> Var<'t> {
+        let n = shape.numel();
+        let dtype = self.node(|node| node.dtype);
+        let mut ones = vec![0.0f64; n * n];
+        ones.iter_mut().step_by(n + 1).for_each(|one| *one = 1.0);
+        match Tensor::from_vec(ones, [n, n]) {
+            Ok(basis) => self.tape().constant(basis.cast(dtype)),
+            Err(_) => self.invalid("jacobian", format!("no basis of {n} vectors"), ""),
+        }
+    }
+}
