@@ -25,6 +25,7 @@ mod node;
 mod operand;
 mod ops;
 mod param;
+mod pool;
 mod program;
 mod record;
 mod scan;

@@ -2,6 +2,7 @@
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
+use crate::pool::Pooled;
 use crate::shape::{Shape, Strides, for_each_offset};
 use std::fmt;
 use std::sync::Arc;
@@ -58,6 +59,16 @@ impl Buffer {
         }
     }
 
+    /// A buffer of unspecified contents, for a program that writes all of it.
+    pub(crate) fn spare(dtype: DType, len: usize) -> Buffer {
+        match dtype {
+            DType::Bool => Buffer::Bool(Arc::new(u8::take(len))),
+            DType::I64 => Buffer::I64(Arc::new(i64::take(len))),
+            DType::F32 => Buffer::F32(Arc::new(f32::take(len))),
+            DType::F64 => Buffer::F64(Arc::new(f64::take(len))),
+        }
+    }
+
     fn dtype(&self) -> DType {
         match self {
             Buffer::Bool(_) => DType::Bool,
@@ -65,6 +76,18 @@ impl Buffer {
             Buffer::F32(_) => DType::F32,
             Buffer::F64(_) => DType::F64,
         }
+    }
+}
+
+impl Drop for Buffer {
+    /// The last owner leaves the memory to the next program.
+    fn drop(&mut self) {
+        fn leave<T: Pooled>(shared: &mut Arc<Vec<T>>) {
+            if let Some(own) = Arc::get_mut(shared) {
+                T::give(std::mem::take(own));
+            }
+        }
+        with_buffer!(self, v => leave(v));
     }
 }
 

@@ -18,9 +18,9 @@ struct Options {
     /// Systems by name, separated by commas, or `all`.
     #[arg(long, default_value = "all")]
     pub(crate) systems: String,
-    /// Threads that wengert may use.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) threads: usize,
+    /// Threads; wengert runs on one, so anything else is refused rather than mislabelled.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=1))]
+    pub(crate) threads: u8,
     /// Seconds to spend on each row.
     #[arg(long, default_value_t = 3.0)]
     pub(crate) budget: f64,

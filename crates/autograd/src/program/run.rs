@@ -40,14 +40,22 @@ pub(super) fn run(program: &Program, leaves: &[LeafValue]) -> Result<Vec<Tensor>
 
 fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) -> Result<Vec<Tensor>> {
     let block = &program.block;
-    let mut outputs: Vec<Buffer> = block.outputs.iter().map(|(dtype, len)| Buffer::zeros(*dtype, *len)).collect();
+    let mut outputs: Vec<Buffer> = block.outputs.iter().map(|(dtype, len)| Buffer::spare(*dtype, *len)).collect();
     let numbers: Vec<i64> = block.numbers.iter().map(|(number, dtype)| word(number, *dtype, leaves)).collect();
 
     let mut memory = Memory::new();
     let bytes = workspace.arena.bytes(block.arena_bytes);
-    // In tests, what is read before it is written is NaN.
+    // In tests, what is read before it is written, or handed out without being written, is NaN.
     #[cfg(test)]
-    bytes.fill(0xff);
+    {
+        bytes.fill(0xff);
+        outputs.iter_mut().for_each(|buffer| match buffer {
+            Buffer::Bool(v) => Arc::make_mut(v).fill(0xff),
+            Buffer::I64(v) => Arc::make_mut(v).fill(-1),
+            Buffer::F32(v) => Arc::make_mut(v).fill(f32::NAN),
+            Buffer::F64(v) => Arc::make_mut(v).fill(f64::NAN),
+        });
+    }
     let arena = memory.lend(bytes);
     let number_region = memory.share(&numbers);
     let output_regions: Vec<u32> = outputs
