@@ -131,7 +131,7 @@ impl<E: Num + Pod> TileProgram<E> {
     pub fn new(ops: Vec<TileOp<E>>, loads: Vec<Load>, stores: Vec<Store>, dims: Vec<usize>) -> Self {
         assert!(dims.len() <= MAX_AXES, "at most {MAX_AXES} axes");
         let inner = dims.last().copied().unwrap_or(1);
-        let row_mode = inner >= TILE / 4 || dims.len() <= 1;
+        let row_mode = inner >= TILE / 2 || dims.len() <= 1;
         let adjacent = |strides: &[usize]| {
             assert_eq!(strides.len(), dims.len(), "one stride an axis");
             if row_mode { strides.last().is_none_or(|s| *s == 1) } else { is_contiguous(&dims, strides) }
