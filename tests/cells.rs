@@ -2,6 +2,7 @@
 
 mod support;
 
+use rand::{SeedableRng, rngs::StdRng};
 use support::{close, data, lstm_cell, says};
 use wengert::autograd::check;
 use wengert::prelude::*;
@@ -342,4 +343,53 @@ fn a_stack_finds_the_sizes_of_its_cells() -> Result<()> {
     let x = tape.constant(data(&[T, B, 7], 1));
     assert!(empty.forward(&Cx::eval(&tape), x).0.value()?.bit_eq(&x.value()?));
     Ok(())
+}
+
+/// An error in layer 0 is noted once, as layer 0, however many layers are above.
+#[test]
+fn an_error_names_the_layer_it_arose_in() {
+    let mut rng = StdRng::seed_from_u64(0);
+    let net = Rnn::stack(3, 4, |_, input| LstmCell::new(input, 5, &mut rng));
+    let tape = Tape::new();
+    let x = tape.constant(Tensor::zeros([2, 1, 7], DType::F32));
+    let (y, states) = net.forward(&Cx::train(&tape), x);
+    let line = line!() - 1;
+    for broken in [y, states[2].0] {
+        let error = broken.value().unwrap_err().to_string();
+        assert_eq!(error.matches("of the network").count(), 1, "{error}");
+        assert!(error.contains(&format!(", in layer 0 of the network (at {}:{line}:", file!())), "{error}");
+    }
+}
+
+/// A stack finds the output size of a cell that takes tokens.
+#[test]
+fn a_stack_of_token_cells_knows_its_sizes() {
+    #[derive(Module)]
+    struct Embed {
+        table: Param,
+    }
+    impl Cell for Embed {
+        type State<'t> = ();
+        fn init<'t>(&self, _: &Cx<'t>, _: usize) {}
+        fn step<'t>(&self, x: Var<'t>, (): ()) -> (Var<'t>, ()) {
+            (x.tape().param(&self.table).index_select(0, x), ())
+        }
+    }
+    let mut sizes = Vec::new();
+    Rnn::stack(2, 8, |_, input| {
+        sizes.push(input);
+        Embed { table: Param::new(Tensor::zeros([8, 4], DType::F32)) }
+    });
+    assert_eq!(sizes, [8, 4]);
+}
+
+#[test]
+fn a_loss_that_depends_on_nothing_and_a_last_step_that_is_not_there() {
+    let tape = Tape::new();
+    let x = tape.var(Tensor::zeros([0, 3], DType::F32));
+    assert!(x.last(0).value().unwrap_err().to_string().starts_with("last: axis 0 of [0, 3] has no entries"));
+    let tape = Tape::new();
+    let w = tape.var(1.0f32);
+    let error = w.detach().square().backward().unwrap_err();
+    assert_eq!(error.kind(), wengert::autograd::ErrorKind::Gradient);
 }

@@ -43,7 +43,10 @@ impl Series {
                     }
                     Some(time) => times.push(time),
                     // The first row decides whether this is a column of dates.
-                    None if times.is_empty() => series.times = None,
+                    None if times.is_empty() => {
+                        eprintln!("'{text}' is not a time as 2016-02-15T00:30:00Z: the rows are taken as undated");
+                        series.times = None;
+                    }
                     None => {
                         return Err(Failure::line(
                             path,

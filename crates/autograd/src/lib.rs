@@ -32,6 +32,7 @@ mod scan;
 mod shape;
 mod tape;
 mod tensor;
+mod tensor_fmt;
 mod tree;
 mod var;
 mod view;

@@ -82,7 +82,15 @@ macro_rules! numbers {
                 tape.number(self as f64, like.unwrap_or(DType::$default))
             }
         }
-        numbers!(@ $type: Add add, Sub sub, Mul mul, Div div);
+    )*};
+}
+numbers!(f64: F32, f32: F32, i32: I64, i64: I64, usize: I64);
+
+/// Numbers on the left of an operator: one float and one integer type, so that the type of a literal is known and
+/// methods can follow, as in `(1.0 - x).tanh()`.
+macro_rules! on_the_left {
+    ($($type:ty),*) => {$(
+        on_the_left!(@ $type: Add add, Sub sub, Mul mul, Div div);
     )*};
     (@ $type:ty: $($trait:ident $method:ident),*) => {$(
         impl<'t> $trait<Var<'t>> for $type {
@@ -95,7 +103,7 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(f64: F32, f32: F32, i32: I64, i64: I64, usize: I64);
+on_the_left!(f64, i64);
 
 impl<'t> Neg for Var<'t> {
     type Output = Var<'t>;

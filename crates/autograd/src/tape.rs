@@ -67,7 +67,7 @@ pub(crate) struct Inner {
     pub kept: HashMap<NodeId, NodeId>,
     /// Nodes to be computed and held by the next program.
     pub marked: Vec<NodeId>,
-    names: HashMap<NodeId, String>,
+    pub names: HashMap<NodeId, String>,
     /// The address given to nodes recorded by a derivative rule: that of the operation differentiated.
     pub address: Option<&'static Location<'static>>,
 }
@@ -239,6 +239,7 @@ impl Tape {
     ///
     /// # Errors
     /// The first error among the operations they depend on.
+    #[track_caller]
     pub fn eval<'t, const N: usize>(&'t self, vars: [Var<'t>; N]) -> Result<[Tensor; N]> {
         let values = self.eval_all(&vars)?;
         Ok(values.try_into().expect("one value for each variable"))
@@ -248,6 +249,7 @@ impl Tape {
     ///
     /// # Errors
     /// The first error among the operations they depend on.
+    #[track_caller]
     pub fn eval_all<'t>(&'t self, vars: &[Var<'t>]) -> Result<Vec<Tensor>> {
         for var in vars {
             self.owned(*var)?;
@@ -391,6 +393,7 @@ impl Tape {
     }
 
     /// Checks that `var` is of this tape and valid.
+    #[track_caller]
     pub(crate) fn owned(&self, var: Var<'_>) -> Result<()> {
         if !std::ptr::eq(self, var.tape) {
             return Err(Error::at(
@@ -398,7 +401,7 @@ impl Tape {
                 "eval",
                 "the value is of another tape",
                 "ask the tape that recorded it",
-                None,
+                Some(Location::caller()),
             ));
         }
         let inner = self.inner.borrow();

@@ -63,6 +63,7 @@ impl<'t> Var<'t> {
     ///
     /// # Errors
     /// The error this value carries, or one found while running (an index out of range).
+    #[track_caller]
     pub fn value(self) -> Result<Tensor> {
         let [value] = self.tape.eval([self])?;
         Ok(value)

@@ -5,7 +5,7 @@ use crate::tape::Tape;
 use std::fmt;
 
 impl fmt::Debug for Tape {
-    /// One line a node: `%id = op(%inputs) : dtype[shape]  at file:line`.
+    /// One line a node: `%id = op(%inputs) 'name' : dtype[shape]  at file:line`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = self.inner.borrow();
         for (id, node) in inner.nodes.iter().enumerate() {
@@ -17,7 +17,13 @@ impl fmt::Debug for Tape {
             if let Op::Tap(target) = node.op {
                 write!(f, " of %{target}")?;
             }
-            writeln!(f, ") : {}{}  at {}:{}", node.dtype, node.shape, node.at.file(), node.at.line())?;
+            match node.op {
+                Op::Literal(bits) => write!(f, "{}", f64::from_bits(bits))?,
+                Op::Error(number) => write!(f, "{}", inner.errors[number as usize])?,
+                _ => {}
+            }
+            let name = inner.names.get(&(id as u32)).map_or(String::new(), |name| format!(" '{name}'"));
+            writeln!(f, "){name} : {}{}  at {}:{}", node.dtype, node.shape, node.at.file(), node.at.line())?;
         }
         Ok(())
     }

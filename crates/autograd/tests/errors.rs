@@ -113,6 +113,44 @@ fn reductions_and_views() {
         "sum: the operand is bool, expected a number; convert it: .cast(DType::I64) counts, .cast(DType::F32) averages"
     );
     fails!(x.softmax(2), Shape, "max: the value [2, 3] has no axis 2");
+    fails!(x.prod_axes([0, 0]), Shape, "prod: axis 0 of [2, 3] is named twice");
+    fails!(x.mean_keep(2), Shape, "mean: the value [2, 3] has no axis 2");
+    fails!(x.logsumexp(2), Shape, "max: the value [2, 3] has no axis 2");
+    fails!(x.var_axes(-3, 1), Shape, "mean: the value [2, 3] has no axis -3");
+    fails!(x.std_axes([1, 2], 1), Shape, "mean: the value [2, 3] has no axis 2");
+    fails!(x.norm(2), Shape, "sum: the value [2, 3] has no axis 2");
+    fails!(x.sum().layer_norm(1e-5), Shape, "mean: the value [] has no axis -1");
+    fails!(x.sum().rms_norm(1e-5), Shape, "mean: the value [] has no axis -1");
+    fails!(x.cosine_similarity(x, 2), Shape, "sum: the value [2, 3] has no axis 2");
+    fails!(
+        b.cumsum(0),
+        DType,
+        "cumsum: the operand is bool, expected a number; convert it: .cast(DType::I64) counts, .cast(DType::F32) averages"
+    );
+    for (name, invalid) in [
+        ("cumsum", x.cumsum(2)),
+        ("cumprod", x.cumprod(2)),
+        ("argmax", x.argmax(2)),
+        ("argmin", x.argmin(2)),
+        ("pad", x.pad(2, 1, 1, 0.0)),
+        ("flip", x.flip(2)),
+        ("roll", x.roll(2, 1)),
+        ("split", x.split(2, &[1])[0]),
+        ("unbind", x.unbind(2)[0]),
+    ] {
+        let text = invalid.value().unwrap_err().to_string();
+        assert!(text.starts_with(&format!("{name}: the value [2, 3] has no axis 2 (at {}", file!())), "{text}");
+    }
+    fails!(x.narrow(1, 0, 0).argmax(1), Shape, "max: the value [2, 0] has no elements to choose from");
+    fails!(x.split(1, &[1, 1])[1], Shape, "split: the parts [1, 1] have 2 entries, axis 1 of [2, 3] has 3");
+    fails!(x.repeat(&[2]), Shape, "repeat: 1 counts for the value [2, 3]; give one count for each axis");
+    fails!(x.sum().tril(0), Shape, "tril: the value [] is not a matrix; give it two axes or more");
+    fails!(x.clamp(1.0, 0.0), Shape, "clamp: nothing lies between 1 and 0; give the lower bound first");
+    fails!(
+        x.one_hot(3, DType::F32),
+        DType,
+        "eq: element types f32 and i64 are mixed; convert one side: .cast(DType::F32)"
+    );
     fails!(x.reshape([4]), Shape, "reshape: the value [2, 3] has 6 elements, the shape [4] holds 4");
     fails!(x.expand([2, 4]), Shape, "expand: the value [2, 3] does not broadcast to [2, 4]");
     fails!(
@@ -305,10 +343,8 @@ fn two_tapes() {
     assert_eq!(z.value().unwrap_err().kind(), ErrorKind::Scope);
     let [g] = x.grad([y]);
     assert_eq!(g.value().unwrap_err().kind(), ErrorKind::Scope);
-    assert_eq!(
-        tape.eval([y]).unwrap_err().to_string(),
-        "eval: the value is of another tape; ask the tape that recorded it"
-    );
+    let error = tape.eval([y]).unwrap_err();
+    check(error, line!() - 1, "eval: the value is of another tape; ask the tape that recorded it");
 }
 
 #[test]

@@ -51,6 +51,20 @@ fn shapes_larger_than_memory() {
         tape.scan_with(ScanOptions::default().length(1 << 61), x, (), |x, ()| (x * 2.0, x + x)).1,
         ErrorKind::Shape,
     );
+    refused(x.pad(0, MAX, MAX, 1.0), ErrorKind::Shape);
+    refused(x.repeat(&[MAX, MAX]), ErrorKind::Shape);
+    refused(x.repeat(&[1 << 40, 1 << 40, 1, 1]), ErrorKind::Shape);
+    refused(x.split(0, &[MAX, MAX])[1], ErrorKind::Shape);
+    refused(half.flip(0), ErrorKind::Shape);
+    refused(half.argmax(0), ErrorKind::Shape);
+    refused(half.tril(0), ErrorKind::Shape);
+    refused(half.unbind(0)[0], ErrorKind::Shape);
+    refused(tape.constant(1i64).one_hot(MAX, DType::F32), ErrorKind::Shape);
+    for by in [isize::MIN, -1, isize::MAX] {
+        answered(x.roll(0, by));
+        answered(x.triu(by) + x.tril(by));
+        answered(empty.roll(1, by).triu(by));
+    }
     refused(x.narrow(0, MAX, MAX), ErrorKind::Shape);
     refused(x.get(1, MAX), ErrorKind::Shape);
     refused(x.permute(&[MAX, 0]), ErrorKind::Shape);
@@ -71,6 +85,18 @@ fn axes_far_away() {
             refused(x.gather(axis, x.cast(DType::I64)), ErrorKind::Shape);
             refused(x.index_select(axis, &Tensor::zeros([1], DType::I64)), ErrorKind::Shape);
             refused(x.softmax(axis), ErrorKind::Shape);
+            for y in
+                [x.prod_axes(axis), x.sum_keep(axis), x.logsumexp([axis]), x.norm(&[axis][..]), x.var_axes(axis, 1)]
+            {
+                refused(y, ErrorKind::Shape);
+            }
+            for y in [x.cumsum(axis), x.cumprod(axis), x.argmax(axis), x.argmin(axis), x.cosine_similarity(x, axis)] {
+                refused(y, ErrorKind::Shape);
+            }
+            for y in [x.pad(axis, 1, 0, 0.0), x.flip(axis), x.roll(axis, 1), x.split(axis, &[1])[0], x.unbind(axis)[0]]
+            {
+                refused(y, ErrorKind::Shape);
+            }
             let [a, _] = x.chunk_axis(axis);
             refused(a, ErrorKind::Shape);
         }
@@ -120,6 +146,8 @@ fn many_axes() {
         answered(z.reshape([1 << twos.len()]));
         answered(z.sum_axes([0, 2, 4]));
         answered(z.softmax(3));
+        answered(z.prod_axes([0, 2, 4]));
+        answered(z.logsumexp([0, 2, 4]) + z.flip(3).cumsum(1).var_axes([0, 2, 4], 1));
     }
 }
 

@@ -67,7 +67,7 @@ impl<C: Cell> Rnn<C> {
                 let (y, state) = cell.step(x, state);
                 (state, y)
             });
-            let (outputs, end) = placed(layer, outputs, end);
+            let (outputs, end) = placed(layer, y, outputs, end);
             last.push(end);
             y = outputs;
         }
@@ -84,7 +84,7 @@ impl<C: Cell> Rnn<C> {
         let mut next = Vec::with_capacity(states.len());
         for (layer, (cell, state)) in self.layers.iter().zip(states).enumerate() {
             let (output, state) = cell.step(y, state);
-            let (output, state) = placed(layer, output, state);
+            let (output, state) = placed(layer, y, output, state);
             next.push(state);
             y = output;
         }
@@ -123,13 +123,15 @@ impl<C: Cell> Rnn<C> {
     }
 }
 
-/// A layer's output and state; an error in them says which layer it was, and where the network was called.
+/// A layer's output and state. An error that arose in them says which layer it was and where the network was called;
+/// one that came in with the layer's input has said so already.
 #[track_caller]
-fn placed<'t, S: Tree<'t>>(layer: usize, y: Var<'t>, state: S) -> (Var<'t>, S) {
+fn placed<'t, S: Tree<'t>>(layer: usize, input: Var<'t>, y: Var<'t>, state: S) -> (Var<'t>, S) {
     if y.dtype().is_ok() {
         return (y, state);
     }
-    let broken = y.within(format_args!("layer {layer} of the network"));
+    let arose = input.dtype().is_ok();
+    let broken = if arose { y.within(format_args!("layer {layer} of the network")) } else { y };
     (broken, state.map_vars(&mut Path::root(), &mut |_, _| broken))
 }
 
@@ -147,12 +149,16 @@ fn float_type(module: &impl ParamTree) -> Option<DType> {
     found
 }
 
-/// The size of a cell's output, found by recording one step on a tape of its own.
+/// The size of a cell's output, found by recording one step on a tape of its own: on `input` features or, for a cell
+/// that refuses them, on a token.
 fn output_size<C: Cell>(cell: &C, input: usize) -> Option<usize> {
     let dtype = float_type(cell).unwrap_or(DType::F32);
-    let tape = Tape::inference();
-    let cx = Cx::eval(&tape).with_dtype(dtype);
-    let state = cell.init(&cx, 1);
-    let (y, _) = cell.step(cx.zeros([1, input]), state);
-    y.shape().ok()?.last().copied()
+    let probe = |tokens: bool| {
+        let tape = Tape::inference();
+        let cx = Cx::eval(&tape).with_dtype(dtype);
+        let x = if tokens { tape.zeros([1], DType::I64) } else { cx.zeros([1, input]) };
+        let (y, _) = cell.step(x, cell.init(&cx, 1));
+        y.shape().ok()?.last().copied()
+    };
+    probe(false).or_else(|| probe(true))
 }

@@ -70,7 +70,7 @@ impl Sgd {
     /// replaced here.
     ///
     /// # Errors
-    /// If a setting is not a number in its range, or a gradient (or an earlier velocity) does not fit its parameter;
+    /// If no parameter has a gradient, if a setting is not a number in its range, or a gradient (or an earlier velocity) does not fit its parameter;
     /// nothing is updated then.
     #[track_caller]
     pub fn step(&mut self, module: &impl ParamTree, gradients: &Gradients) -> Result<()> {
@@ -96,6 +96,15 @@ impl Sgd {
             asked.push(p - g * self.lr);
             asked.extend(velocity);
             updated.push((param, velocity.is_some()));
+        }
+        if updated.is_empty() && module.num_params() > 0 {
+            let found = "no parameter of the module has a gradient";
+            return Err(Error::new(
+                ErrorKind::Value,
+                "Sgd",
+                found,
+                "give the module and the gradients of one backward pass",
+            ));
         }
         let mut values = tape.eval_all(&asked)?.into_iter();
         let mut next = || values.next().expect("every value asked for was computed");

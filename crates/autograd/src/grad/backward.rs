@@ -1,7 +1,7 @@
 //! `backward`: the gradients of a loss with respect to every parameter and variable it depends on.
 
 use super::vjp;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::node::NodeId;
 use crate::param::{Param, ParamId};
 use crate::tensor::Tensor;
@@ -57,7 +57,7 @@ impl<'t> Var<'t> {
     /// every variable made by [`Tape::var`](crate::Tape::var), in one program.
     ///
     /// # Errors
-    /// If the value is not a float scalar, the tape is for inference or holds an error, or the program fails (an index out of range).
+    /// If the value is not a float scalar or depends on none of them, the tape is for inference or holds an error, or the program fails (an index out of range).
     #[track_caller]
     pub fn backward(self) -> Result<Gradients> {
         let tape = self.tape();
@@ -73,6 +73,14 @@ impl<'t> Var<'t> {
         let leaves = params.iter().map(|(_, node)| *node).chain(variables.iter().copied());
         let wrt: Vec<Var<'t>> = leaves.map(|id| Var { tape, id }).collect();
         let found = vjp(&[(self, seed)], &wrt);
+        if found.iter().all(Option::is_none) {
+            return Err(Error::new(
+                ErrorKind::Gradient,
+                "backward",
+                "the value depends (differentiably) on no parameter and no variable of the tape",
+                "look for a detach, a comparison or an integer on the way, or a forgotten tape.var",
+            ));
+        }
         let mut asked = vec![self];
         asked.extend(found.iter().flatten());
         let mut values = tape.eval_all(&asked)?.into_iter();

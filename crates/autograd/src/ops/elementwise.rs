@@ -141,7 +141,8 @@ impl<'t> Var<'t> {
     /// `condition.select(a, b)`: elements of `a` where the condition (Bool) holds, of `b` elsewhere.
     ///
     /// Numbers take the other operand's element type. Shapes broadcast. The derivative flows to the branch taken
-    /// only, even if the other one's value is infinite or NaN.
+    /// only; the other receives zero. As in PyTorch, an operation in the other branch whose own slope is infinite turns that
+    /// zero into NaN: give it a harmless argument there, `let s = x.gt(0.0); s.select(s.select(x, 1.0).log(), 0.0)`.
     #[track_caller]
     pub fn select(self, a: impl Operand<'t>, b: impl Operand<'t>) -> Var<'t> {
         let tape = self.tape();

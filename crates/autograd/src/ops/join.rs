@@ -58,8 +58,12 @@ impl<'t> Var<'t> {
     /// The last entry of an axis, which is dropped: `y.last(0)` is the output of the last time step.
     #[track_caller]
     pub fn last(self, axis: isize) -> Var<'t> {
-        let extent = self.shape().ok().and_then(|shape| Some(shape[resolve_axis(axis, shape.rank())?]));
-        self.get(axis, extent.unwrap_or(1).wrapping_sub(1))
+        let Ok(shape) = self.shape() else { return self };
+        match resolve_axis(axis, shape.rank()).map(|at| shape[at].checked_sub(1)) {
+            Some(Some(end)) => self.get(axis, end),
+            Some(None) => self.invalid("last", format!("axis {axis} of {shape} has no entries"), ""),
+            None => self.invalid("last", format!("the value {shape} has no axis {axis}"), ""),
+        }
     }
 
     /// The last axis cut into `N` equal parts, as many as the left-hand side names: `let [i, f, g, o] = z.chunk();`.
@@ -154,7 +158,11 @@ impl Tape {
     /// The integers `0, 1, .., n - 1` (I64).
     #[track_caller]
     pub fn arange(&self, n: usize) -> Var<'_> {
-        let values: Vec<i64> = (0..n as i64).collect();
+        let mut values: Vec<i64> = Vec::new();
+        if values.try_reserve_exact(n).is_err() {
+            return self.fail("arange", Fault::shape(format!("there is no memory for {n} integers"), ""));
+        }
+        values.extend(0..n as i64);
         match crate::Tensor::from_vec(values, [n]) {
             Ok(values) => self.constant(values),
             Err(_) => self.zeros([n], DType::I64),

@@ -1,11 +1,15 @@
 //! Operations: the elementwise table, one file a structural operation, and compositions.
 
+mod activations;
+mod arrange;
 mod compose;
+mod cumulate;
 mod custom;
 mod elementwise;
 mod index;
 mod join;
 mod matmul;
+mod normalise;
 mod random;
 mod reduce;
 mod table;

@@ -43,9 +43,15 @@ impl<const N: usize> Axes for [isize; N] {
     }
 }
 
-impl Axes for &[isize] {
+impl Axes for [isize] {
     fn axes(&self) -> Option<Vec<isize>> {
         Some(self.to_vec())
+    }
+}
+
+impl<A: Axes + ?Sized> Axes for &A {
+    fn axes(&self) -> Option<Vec<isize>> {
+        (**self).axes()
     }
 }
 
@@ -92,6 +98,53 @@ impl<'t> Var<'t> {
         self.reduce("min", Reduction::Min, axes)
     }
 
+    /// The product over some axes, which are dropped; 1 over no elements. An element's derivative is the product of the
+    /// others, zeros among them or not.
+    #[track_caller]
+    pub fn prod_axes(self, axes: impl Axes) -> Var<'t> {
+        self.reduce("prod", Reduction::Prod, axes)
+    }
+
+    /// As [`sum_axes`](Var::sum_axes), with the axes kept as extent 1, so that the result broadcasts against this value.
+    #[track_caller]
+    pub fn sum_keep(self, axes: impl Axes) -> Var<'t> {
+        self.sum_axes(&axes).kept(self, &axes)
+    }
+
+    /// As [`mean_axes`](Var::mean_axes), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn mean_keep(self, axes: impl Axes) -> Var<'t> {
+        self.mean_axes(&axes).kept(self, &axes)
+    }
+
+    /// As [`max_axes`](Var::max_axes), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn max_keep(self, axes: impl Axes) -> Var<'t> {
+        self.max_axes(&axes).kept(self, &axes)
+    }
+
+    /// As [`min_axes`](Var::min_axes), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn min_keep(self, axes: impl Axes) -> Var<'t> {
+        self.min_axes(&axes).kept(self, &axes)
+    }
+
+    /// A reduction of `full` with its axes back, as extent 1.
+    #[track_caller]
+    fn kept(self, full: Var<'t>, axes: impl Axes) -> Var<'t> {
+        let (Ok(shape), Ok(_)) = (full.shape(), self.shape()) else { return self };
+        let gone = named(axes, shape.rank());
+        self.reshape(extents(&shape, |axis, extent| Some(if gone.contains(&axis) { 1 } else { extent })))
+    }
+
+    /// A reduction of `full` that kept its axes, without them.
+    #[track_caller]
+    pub(super) fn dropped(self, full: Var<'t>, axes: impl Axes) -> Var<'t> {
+        let (Ok(shape), Ok(_)) = (full.shape(), self.shape()) else { return self };
+        let gone = named(axes, shape.rank());
+        self.reshape(extents(&shape, |axis, extent| (!gone.contains(&axis)).then_some(extent)))
+    }
+
     /// Reduces groups of adjacent axes, last group first.
     #[track_caller]
     fn reduce(self, name: &'static str, kind: Reduction, axes: impl Axes) -> Var<'t> {
@@ -129,10 +182,7 @@ impl<'t> Var<'t> {
         self.tape().op(name, &[self], |nodes| {
             let x = nodes[0];
             if x.dtype == DType::Bool {
-                return Err(Fault::dtype(
-                    "the operand is bool, expected a number",
-                    "convert it: .cast(DType::I64) counts, .cast(DType::F32) averages",
-                ));
+                return Err(bool_fault());
             }
             let extents: usize = x.shape[op.first..op.first + op.count].iter().product();
             if extents == 0 && matches!(op.kind, Reduction::Max | Reduction::Min) {
@@ -160,6 +210,33 @@ impl Reduce {
         hits / self.unreduced(hits.reduce_group("sum", self.sum()), &full)
     }
 
+    /// The derivative of a product with respect to each factor: the product of those before and of those behind.
+    fn others<'t>(&self, at: &Local<'_, 't>) -> Var<'t> {
+        let full = at.shape(0);
+        let end = self.first + self.count;
+        let n: usize = full[self.first..end].iter().product();
+        let line: Shape = full[..self.first].iter().copied().chain([n]).chain(full[end..].iter().copied()).collect();
+        let x = at.input(0).reshape(line);
+        let axis = self.first as isize;
+        // Entry i is shifted to i + 1 (or back), then the shifts double: products of 1, 2, 4, .. entries.
+        let (mut before, mut behind, mut reach) = (shifted(x, axis, 1, n), shifted(x, axis, -1, n), 1);
+        while reach + 1 < n {
+            before = before * shifted(before, axis, reach as isize, n);
+            behind = behind * shifted(behind, axis, -(reach as isize), n);
+            reach *= 2;
+        }
+        (before * behind).reshape(full)
+    }
+
+    /// What multiplies each element's tangent, if it is not one.
+    fn weights<'t>(&self, at: &Local<'_, 't>) -> Option<Var<'t>> {
+        match self.kind {
+            Reduction::Sum => None,
+            Reduction::Prod => Some(self.others(at)),
+            Reduction::Max | Reduction::Min => Some(self.share(at)),
+        }
+    }
+
     /// A reduced value with its axes back, as extent 1.
     fn unreduced<'t>(&self, value: Var<'t>, full: &Shape) -> Var<'t> {
         let axes = self.first..self.first + self.count;
@@ -185,21 +262,18 @@ impl Rule for Reduce {
         }
         let full = at.shape(0);
         let ct = self.unreduced(ct, &full);
-        let value = match self.kind {
-            Reduction::Sum => ct.expand(full),
-            // Nothing records a product reduction yet.
-            Reduction::Prod => unreachable!("product reductions are not recorded"),
-            Reduction::Max | Reduction::Min => ct * self.share(at),
+        let value = match self.weights(at) {
+            None => ct.expand(full),
+            Some(weights) => ct * weights,
         };
         give(0, Contribution::Whole(value));
     }
 
     fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
         let tangent = tangents[0]?;
-        let weighted = match self.kind {
-            Reduction::Sum => tangent,
-            Reduction::Prod => unreachable!("product reductions are not recorded"),
-            Reduction::Max | Reduction::Min => tangent * self.share(at),
+        let weighted = match self.weights(at) {
+            None => tangent,
+            Some(weights) => tangent * weights,
         };
         Some(weighted.reduce_group("sum", self.sum()))
     }
@@ -228,6 +302,31 @@ impl Rule for Reduce {
             dst: (out.buf, out.offset),
         }));
     }
+}
+
+/// What is wrong with adding up truth values.
+pub(super) fn bool_fault() -> Fault {
+    Fault::dtype(
+        "the operand is bool, expected a number",
+        "convert it: .cast(DType::I64) counts, .cast(DType::F32) averages",
+    )
+}
+
+/// The axes that are named, counted from the front; those that do not exist are left out.
+fn named(axes: impl Axes, rank: usize) -> Vec<usize> {
+    let named = axes.axes().unwrap_or_else(|| (0..rank as isize).collect());
+    named.into_iter().filter_map(|axis| resolve_axis(axis, rank)).collect()
+}
+
+/// A shape whose extents are changed or left out, axis by axis.
+fn extents(shape: &Shape, change: impl Fn(usize, usize) -> Option<usize>) -> Shape {
+    shape.iter().enumerate().filter_map(|(axis, extent)| change(axis, *extent)).collect()
+}
+
+/// The entries of an axis of extent `n` moved by `by` positions, ones moved in.
+fn shifted(x: Var<'_>, axis: isize, by: isize, n: usize) -> Var<'_> {
+    let gap = by.unsigned_abs().min(n);
+    if by > 0 { x.pad(axis, gap, 0, 1.0).narrow(axis, 0, n) } else { x.pad(axis, 0, gap, 1.0).narrow(axis, gap, n) }
 }
 
 /// Several axes as one: its extent and stride, if their elements are evenly spaced.

@@ -155,6 +155,9 @@ table! {
     /// The natural logarithm.
     LOG = float log 1 [x] x.ln();
         result Same; partials [|at| Over(at.input(0))]; samples [POSITIVE];
+    /// The logarithm to base 2.
+    LOG2 = float log2 1 [x] x.log2();
+        result Same; partials [|at| Over(at.lit(std::f64::consts::LN_2) * at.input(0))]; samples [POSITIVE];
     /// `log(1 + self)`, exact near 0.
     LOG1P = float log1p 1 [x] x.ln_1p();
         result Same; partials [|at| Over(at.input(0) + at.lit(1.0))]; samples [ABOVE_MINUS_ONE];
@@ -164,12 +167,21 @@ table! {
     /// The cosine.
     COS = float cos 1 [x] x.cos();
         result Same; partials [|at| Times(-at.input(0).sin())]; samples [ANY];
+    /// The inverse tangent, in `[−π/2, π/2]`.
+    ATAN = float atan 1 [x] x.atan();
+        result Same; partials [|at| Over(at.input(0).square() + at.lit(1.0))]; samples [ANY];
     /// The hyperbolic tangent.
     TANH = float tanh 1 [x] x.tanh();
         result Same; partials [|at| Times(at.lit(1.0) - at.output().square())]; samples [ANY];
     /// The logistic function `1 / (1 + e^−self)`.
     SIGMOID = float sigmoid 1 [x] x.sigmoid();
         result Same; partials [|at| Times(at.output() * (at.lit(1.0) - at.output()))]; samples [ANY];
+    /// `log sigmoid(self) = min(self, 0) − log(1 + e^−|self|)`, finite wherever `self` is.
+    LOG_SIGMOID = float log_sigmoid 1 [x] x.min(L::ZERO).sub(x.abs().neg().exp().ln_1p());
+        result Same; partials [|at| Times((-at.input(0)).sigmoid())]; samples [ANY];
+    /// `log(1 + e^self) = max(self, 0) + log(1 + e^−|self|)`, finite wherever `self` is.
+    SOFTPLUS = float softplus 1 [x] x.max(L::ZERO).add(x.abs().neg().exp().ln_1p());
+        result Same; partials [|at| Times(at.input(0).sigmoid())]; samples [ANY];
     /// The error function `2/√π ∫₀ˣ e^−t² dt`.
     ERF = float erf 1 [x] x.erf();
         result Same;
@@ -180,6 +192,12 @@ table! {
         result Same; partials [|at| Where(at.input(0).gt(at.lit(0.0)))]; samples [OFF_ZERO];
     /// The largest integer not above; its derivative is zero everywhere.
     FLOOR = float floor 1 [x] x.floor();
+        result Same; partials [|_| Zero]; samples [STEPS];
+    /// The smallest integer not below; its derivative is zero everywhere.
+    CEIL = float ceil 1 [x] x.ceil();
+        result Same; partials [|_| Zero]; samples [STEPS];
+    /// The integer part, towards zero; its derivative is zero everywhere.
+    TRUNC = float trunc 1 [x] x.trunc();
         result Same; partials [|_| Zero]; samples [STEPS];
     /// The nearest integer, ties to even; its derivative is zero everywhere.
     ROUND = float round 1 [x] x.round();

@@ -14,7 +14,7 @@ impl Array {
         Array { shape: tensor.shape().to_vec(), data: tensor.to_f64_vec() }
     }
 
-    fn build(shape: &[usize], f: impl Fn(&[usize]) -> f64) -> Array {
+    pub(super) fn build(shape: &[usize], f: impl Fn(&[usize]) -> f64) -> Array {
         let n: usize = shape.iter().product();
         let mut index = vec![0; shape.len()];
         let mut data = Vec::with_capacity(n);
@@ -29,7 +29,7 @@ impl Array {
         Array { shape: shape.to_vec(), data }
     }
 
-    fn at(&self, index: &[usize]) -> f64 {
+    pub(super) fn at(&self, index: &[usize]) -> f64 {
         self.data[index.iter().zip(&self.shape).fold(0, |at, (i, n)| at * n + i)]
     }
 }
@@ -46,12 +46,21 @@ pub(super) struct Case {
     pub integers: bool,
     /// Whether its derivative is checked.
     pub smooth: bool,
+    /// The error allowed in F64, relative to the larger of 1 and the result: 0 where no function is approximated.
+    pub tolerance: f64,
 }
 
-const CASE: Case =
-    Case { name: "", inputs: &[], f: |v| v[0], reference: |x| x[0].clone(), integers: true, smooth: true };
+pub(super) const CASE: Case = Case {
+    name: "",
+    inputs: &[],
+    f: |v| v[0],
+    reference: |x| x[0].clone(),
+    integers: true,
+    smooth: true,
+    tolerance: 0.0,
+};
 
-fn index<'t>(v: Var<'t>, values: &[i64], shape: &[usize]) -> Var<'t> {
+pub(super) fn index<'t>(v: Var<'t>, values: &[i64], shape: &[usize]) -> Var<'t> {
     v.tape().constant(Tensor::from_slice(values, shape).unwrap())
 }
 

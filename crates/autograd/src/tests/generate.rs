@@ -92,8 +92,10 @@ impl<'t> Generator<'t> {
             8 | 9 if rank >= 2 => self.product(x, pool),
             10 if rank >= 1 => {
                 let axis = axis(&mut self.rng) as isize;
-                match self.rng.below(4) {
+                match self.rng.below(6) {
                     0 if !self.flavour.smooth && dims.iter().all(|n| *n > 0) => x.max_axes(axis),
+                    3 => x.tanh().prod_axes(axis),
+                    4 => x.cumsum(axis) * 0.5,
                     1 if dims.iter().all(|n| *n > 0) => x.mean_axes(axis),
                     2 if rank >= 2 => x.sum_axes([0, rank as isize - 1]),
                     _ => x.sum_axes(axis) * 0.5,
@@ -144,8 +146,11 @@ impl<'t> Generator<'t> {
     }
 
     fn unary(&mut self, x: Var<'t>) -> Var<'t> {
-        let smooth: [fn(Var<'t>) -> Var<'t>; 12] = [
+        let smooth: [fn(Var<'t>) -> Var<'t>; 15] = [
             Var::tanh,
+            Var::atan,
+            Var::softplus,
+            Var::log_sigmoid,
             Var::sigmoid,
             Var::sin,
             Var::cos,
@@ -158,11 +163,13 @@ impl<'t> Generator<'t> {
             |x| (x.square() + 2).recip(),
             |x| x.tanh().expm1(),
         ];
-        let rough: [fn(Var<'t>) -> Var<'t>; 7] = [
+        let rough: [fn(Var<'t>) -> Var<'t>; 9] = [
             Var::relu,
             Var::abs,
             Var::sign,
             Var::floor,
+            Var::ceil,
+            Var::trunc,
             Var::round,
             |x| x.gt(0.1).select(x, x * 0.5),
             |x| x.lt(0.0).or(x.gt(0.5)).not().select(1.0, x.erf()),

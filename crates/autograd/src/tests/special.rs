@@ -64,11 +64,16 @@ fn reference(name: &str, x: f64, y: f64, z: f64) -> f64 {
         "exp" => x.exp(),
         "expm1" => x.exp_m1(),
         "log" => x.ln(),
+        "log2" => x.log2(),
         "log1p" => x.ln_1p(),
         "sin" => x.sin(),
         "cos" => x.cos(),
+        "atan" => x.atan(),
         "tanh" => x.tanh(),
         "sigmoid" => 1.0 / (1.0 + (-x).exp()),
+        // No special case is needed, as NaN passes through the exponential.
+        "log_sigmoid" => x.min(0.0) - (-x.abs()).exp().ln_1p(),
+        "softplus" => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         "erf" => erf(x),
         "relu" => {
             if x > 0.0 || x.is_nan() {
@@ -78,6 +83,8 @@ fn reference(name: &str, x: f64, y: f64, z: f64) -> f64 {
             }
         }
         "floor" => x.floor(),
+        "ceil" => x.ceil(),
+        "trunc" => x.trunc(),
         "round" => x.round_ties_even(),
         "select" => {
             if x != 0.0 {
@@ -130,7 +137,7 @@ fn integer_reference(name: &str, x: i64, y: i64, z: i64) -> i64 {
 }
 
 /// Abramowitz and Stegun 7.1.5, the Maclaurin series; beyond 6 the value is 1 in f64.
-fn erf(x: f64) -> f64 {
+pub(super) fn erf(x: f64) -> f64 {
     if x.is_nan() || x.abs() > 6.0 || x == 0.0 {
         return if x.abs() > 6.0 { x.signum() } else { x };
     }

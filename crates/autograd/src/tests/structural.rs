@@ -1,6 +1,7 @@
-//! Every structural operation: each variant of `Op` has a case here, or the first test fails.
+//! Every structural operation: each variant of `Op` has a case here, or the first test fails. Every composition too.
 
 use super::cases::{Array, CASES, Case};
+use super::compositions::COMPOSITIONS;
 use super::support::{LAYOUTS, Rng, WIDE, assert_equal, assert_gradients, laid_out, same_bits, sampled, scan_agrees};
 use crate::node::Op;
 use crate::{DType, ScanOptions, Tape, Tensor, Var};
@@ -43,6 +44,11 @@ variants! {
     Op::Custom(_) => "Custom",
 }
 
+/// Operations and compositions.
+fn cases() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(COMPOSITIONS)
+}
+
 fn inputs(case: &Case, dtype: DType, rng: &mut Rng) -> Vec<Tensor> {
     case.inputs.iter().map(|shape| sampled(*shape, dtype, &WIDE, rng)).collect()
 }
@@ -55,7 +61,7 @@ fn types(case: &Case) -> Vec<DType> {
 #[test]
 fn every_variant_has_a_case() {
     let mut seen: BTreeSet<&str> = BTreeSet::new();
-    for case in CASES {
+    for case in cases() {
         let tape = Tape::new();
         let vars: Vec<Var<'_>> = inputs(case, DType::F64, &mut Rng::new(0)).iter().map(|x| tape.var(x)).collect();
         let y = (case.f)(&vars);
@@ -73,7 +79,7 @@ fn every_variant_has_a_case() {
 #[test]
 fn values_are_those_of_the_definition() {
     let rng = &mut Rng::new(1);
-    for case in CASES {
+    for case in cases() {
         for dtype in types(case) {
             for layout in LAYOUTS {
                 let what = format!("{} in {dtype}, {layout:?}", case.name);
@@ -85,7 +91,7 @@ fn values_are_those_of_the_definition() {
                 let arrays: Vec<Array> = inputs.iter().map(Array::of).collect();
                 let wanted = (case.reference)(&arrays);
                 assert_eq!(found.shape().to_vec(), wanted.shape, "{what}");
-                let tolerance = if dtype == DType::F32 { 1e-5 } else { 0.0 };
+                let tolerance = if dtype == DType::F32 { 1e-5 } else { case.tolerance };
                 for (x, y) in found.to_f64_vec().iter().zip(&wanted.data) {
                     assert!((x - y).abs() <= tolerance * y.abs().max(1.0), "{what}: {x:?} is not {y:?}");
                 }
@@ -97,7 +103,7 @@ fn values_are_those_of_the_definition() {
 #[test]
 fn a_scan_gives_what_the_steps_give() {
     let rng = &mut Rng::new(2);
-    for case in CASES {
+    for case in cases() {
         for dtype in types(case) {
             for held in 0..=case.inputs.len() {
                 let steps: Vec<Vec<Tensor>> = (0..3).map(|_| inputs(case, dtype, rng)).collect();
@@ -112,10 +118,38 @@ fn a_scan_gives_what_the_steps_give() {
 #[test]
 fn gradients_are_those_of_differences() {
     let rng = &mut Rng::new(3);
-    for case in CASES.iter().filter(|case| case.smooth) {
+    for case in cases().filter(|case| case.smooth) {
         assert_gradients(case.f, &inputs(case, DType::F64, rng), case.name);
         // A weight makes cotangents differ, a square gives the second order something to do.
         assert_gradients(|v| (case.f)(v).square().tanh().sum(), &inputs(case, DType::F64, rng), case.name);
+    }
+}
+
+/// `u·(J v) = (Jᵀu)·v`, one input at a time, of each case and of its gradient.
+#[test]
+fn forward_and_reverse_derivatives_agree() {
+    let rng = &mut Rng::new(5);
+    for case in cases().filter(|case| case.smooth) {
+        let tape = Tape::new();
+        let xs: Vec<Var<'_>> = inputs(case, DType::F64, rng).iter().map(|x| tape.var(x)).collect();
+        let y = (case.f)(&xs);
+        // A derivative given by the user is a reverse one only.
+        if tape.inner.borrow().nodes.iter().any(|node| matches!(node.op, Op::Custom(_))) {
+            continue;
+        }
+        let mut agree = |y: Var<'_>, what: &str| {
+            for (i, x) in xs.iter().enumerate() {
+                let mut like = |v: Var<'_>| tape.constant(sampled(v.shape().unwrap(), DType::F64, &WIDE, rng));
+                let (u, v) = (like(y), like(*x));
+                let [g] = y.vjp(u, [*x]);
+                let [forward, reverse] = [y.jvp([(*x, v)]) * u, g * v].map(|product| product.sum().item().unwrap());
+                let scale = forward.abs().max(1.0);
+                assert!((forward - reverse).abs() < 1e-11 * scale, "{} {what} {i}: {forward} {reverse}", case.name);
+            }
+        };
+        agree(y, "input");
+        let [g] = y.square().tanh().sum().grad([xs[0]]);
+        agree(g, "gradient, input");
     }
 }
 
@@ -123,7 +157,7 @@ fn gradients_are_those_of_differences() {
 #[test]
 fn gradients_through_a_scan_are_those_of_differences() {
     let rng = &mut Rng::new(4);
-    for case in CASES.iter().filter(|case| case.smooth) {
+    for case in cases().filter(|case| case.smooth) {
         for reverse in [false, true] {
             let inputs = inputs(case, DType::F64, rng);
             assert_gradients(

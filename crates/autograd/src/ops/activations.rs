@@ -1,0 +1,89 @@
+//! Activation functions that are compositions. Derivatives at kinks are PyTorch's.
+
+use crate::var::Var;
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
+impl<'t> Var<'t> {
+    /// `x` where `x > 0`, else `slope · x`; derivative `slope` at 0.
+    #[track_caller]
+    pub fn leaky_relu(self, slope: f64) -> Var<'t> {
+        self.gt(0.0).select(self, self * slope)
+    }
+
+    /// `x` where `x > 0`, else `alpha · (e^x − 1)`; derivative `alpha` at 0 (Clevert et al. 2015, arXiv 1511.07289).
+    #[track_caller]
+    pub fn elu(self, alpha: f64) -> Var<'t> {
+        let positive = self.gt(0.0);
+        // The exponential sees no positive x: an infinity in the branch not taken would become NaN in the derivative.
+        positive.select(self, positive.select(0.0, self).expm1() * alpha)
+    }
+
+    /// `λ · elu(x, α)` with the constants that keep mean 0 and variance 1, λ ≈ 1.0507 and α ≈ 1.6733; derivative `λα` at 0
+    /// (Klambauer et al. 2017, arXiv 1706.02515).
+    #[track_caller]
+    pub fn selu(self) -> Var<'t> {
+        self.elu(1.673_263_242_354_377_2) * 1.050_700_987_355_480_5
+    }
+
+    /// `x · sigmoid(x)`, also called swish; NaN at −∞, as PyTorch's.
+    #[track_caller]
+    pub fn silu(self) -> Var<'t> {
+        self * self.sigmoid()
+    }
+
+    /// `x · tanh(softplus(x))` (Misra 2019, arXiv 1908.08681); NaN at −∞.
+    #[track_caller]
+    pub fn mish(self) -> Var<'t> {
+        self * self.softplus().tanh()
+    }
+
+    /// `x / (1 + |x|)`; derivative 1 at 0.
+    #[track_caller]
+    pub fn softsign(self) -> Var<'t> {
+        self / (self.abs() + 1)
+    }
+
+    /// `x/2 · (1 + erf(x/√2))`: x times the probability that a standard normal number is below it
+    /// (Hendrycks and Gimpel 2016, arXiv 1606.08415); NaN at −∞, as PyTorch's.
+    #[track_caller]
+    pub fn gelu(self) -> Var<'t> {
+        self * 0.5 * ((self * FRAC_1_SQRT_2).erf() + 1)
+    }
+
+    /// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`, the approximation of [`gelu`](Var::gelu) of many
+    /// published models; NaN at −∞.
+    #[track_caller]
+    pub fn gelu_tanh(self) -> Var<'t> {
+        let inner = (self + self * self.square() * 0.044715) * (FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
+        self * 0.5 * (inner.tanh() + 1)
+    }
+
+    /// `min(max(x + 3, 0), 6) / 6`; derivative 0 at ±3. (PyTorch's form; Keras before 3 has slope 0.2.)
+    #[track_caller]
+    pub fn hard_sigmoid(self) -> Var<'t> {
+        (self + 3).clamp(0.0, 6.0) / 6
+    }
+
+    /// `min(max(x, −1), 1)`; derivative 0 at ±1.
+    #[track_caller]
+    pub fn hard_tanh(self) -> Var<'t> {
+        self.clamp(-1.0, 1.0)
+    }
+
+    /// `min(max(x, 0), 6)`; derivative 0 at 0 and 6.
+    #[track_caller]
+    pub fn relu6(self) -> Var<'t> {
+        self.clamp(0.0, 6.0)
+    }
+
+    /// `min(max(x, low), high)`, NaN where x is; derivative 1 between the bounds, 0 outside and at them (PyTorch 2.15; earlier
+    /// releases had 1 at the bounds). One side stays open with an infinite bound. Integers take integer bounds.
+    #[track_caller]
+    pub fn clamp(self, low: f64, high: f64) -> Var<'t> {
+        if low.is_nan() || high.is_nan() || low > high {
+            let found = format!("nothing lies between {low} and {high}");
+            return self.invalid("clamp", found, "give the lower bound first");
+        }
+        self.le(low).select(low, self.ge(high).select(high, self))
+    }
+}
