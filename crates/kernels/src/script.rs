@@ -276,12 +276,11 @@ fn check(memory: &Memory<'_>, slots: &[Slot], line: &Line<'_>, (reads, writes): 
     };
     let (read, write) = (ranges(&line.reads, reads), ranges(&line.writes, writes));
     for (range, (_, size)) in read.iter().zip(reads).chain(write.iter().zip(writes)) {
-        if range.bytes == 0 {
-            continue;
+        if range.bytes > 0 {
+            let (low, high) = range.hull(steps);
+            memory.check_span(Span { region: range.slot.region, start: low, bytes: high - low });
         }
-        let (low, high) = range.hull(steps);
-        let hull = Span { region: range.slot.region, start: low, bytes: high - low };
-        memory.check_span(hull);
+        // Slices without elements must be aligned as well.
         let step = match range.slot.path {
             Path::Still => 0,
             Path::Forward(row) | Path::Backward(row) | Path::Alternate { row, .. } => row,
