@@ -51,7 +51,7 @@ pub trait Num: Sealed + Copy + Default + PartialEq + PartialOrd + Send + Sync + 
 /// A float of an elementwise op: `f32` or `f64` (and [`Unfused`], which portable kernels use).
 ///
 /// The vector functions keep within 4 units in the last place of the true value unless their line
-/// says otherwise (`tests/math.rs` measures it); special values are those of IEEE 754. Bits are the
+/// says otherwise (`tests/math` measures it); special values are those of IEEE 754. Bits are the
 /// same at every position of a slice and in every fused instruction set, but may differ between
 /// fused and portable code.
 pub trait Lane: Num {

@@ -26,5 +26,5 @@ pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use random::{fold_in, uniform_f32, uniform_f64};
 pub use reduce::{ReduceShape, Reduction, reduce};
 pub use script::{Call, GemmShape, Line, Operand, Path, Slot, run_script};
-pub use strided::{MAX_AXES, copy, fill, for_each_row};
+pub use strided::{MAX_AXES, copy, for_each_row};
 pub use tile::{InputData, Load, Output, Source, Store, TILE, TileOp, TileProgram};

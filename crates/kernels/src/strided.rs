@@ -61,25 +61,6 @@ pub fn copy<T: Pod>(dims: &[usize], dst: &mut [T], dst_strides: &[usize], src: &
     });
 }
 
-/// `dst[i·dst_strides] = value` for every index `i` below `dims`.
-///
-/// # Panics
-/// If an index leaves the slice.
-pub fn fill<T: Pod>(dims: &[usize], dst: &mut [T], dst_strides: &[usize], value: T) {
-    let Some(last) = dims.len().checked_sub(1) else {
-        dst[0] = value;
-        return;
-    };
-    let (n, ds) = (dims[last], dst_strides[last]);
-    for_each_row(dims, [dst_strides], |[d]| {
-        if ds == 1 {
-            dst[d..d + n].fill(value);
-        } else {
-            (0..n).for_each(|i| dst[d + i * ds] = value);
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +79,6 @@ mod tests {
         copy(&[], &mut dst, &[], &[7.0], &[]);
         assert_eq!(dst, [7.0]);
         copy(&[0, 3], &mut dst, &[3, 1], &[], &[3, 1]);
-        fill(&[1], &mut dst, &[1], 2.0);
-        assert_eq!(dst, [2.0]);
+        assert_eq!(dst, [7.0]);
     }
 }

@@ -7,6 +7,9 @@ use crate::shape::Shape;
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
+/// The most elementwise operations that a rewrite passes through.
+const DEEPEST: u32 = 8;
+
 /// Applies all rewrites.
 pub(super) fn simplify(graph: Graph) -> Graph {
     push_slices(move_products(graph))
@@ -99,7 +102,10 @@ fn hoist(out: &mut Graph, inside: &mut Loop, mut inputs: SmallVec<[usize; 4]>) -
     for node in 0..inside.body.nodes.len() {
         let Some((left, right)) = invariant_product(inside, node) else { continue };
         let right = inputs[right];
-        let Some(rows) = lift(out, inside, &inputs, left, 0) else { continue };
+        if !liftable(inside, left, 0) {
+            continue;
+        }
+        let rows = lift(out, inside, &inputs, left);
         let shape = inside.body.nodes[node].shape.clone();
         let (b, k, n) = (shape[0], inside.body.nodes[left].shape[1], shape[1]);
         let flat = out.reshape(rows, [inside.steps * b, k].into());
@@ -132,50 +138,35 @@ fn hoist(out: &mut Graph, inside: &mut Loop, mut inputs: SmallVec<[usize; 4]>) -
     inputs
 }
 
-/// The values of a body node at all steps, computed outside, if it depends on scanned and captured values alone
-/// through a few elementwise operations.
-fn lift(out: &mut Graph, inside: &Loop, inputs: &[usize], node: usize, depth: usize) -> Option<usize> {
-    const DEEPEST: usize = 8;
+/// The values of a [`liftable`] body node at all steps, computed outside.
+fn lift(out: &mut Graph, inside: &Loop, inputs: &[usize], node: usize) -> usize {
     let body = &inside.body.nodes[node];
-    match &body.op {
-        GraphOp::Port(port) if (inside.carries..inside.carries + inside.items).contains(port) => Some(inputs[*port]),
-        GraphOp::Op(Op::Map(map)) if depth < DEEPEST => {
-            // Checked first, so that nothing is added to the graph for a node that stays.
-            if !liftable(inside, node, depth) {
-                return None;
+    let map = match &body.op {
+        GraphOp::Port(port) => return inputs[*port],
+        GraphOp::Op(Op::Map(map)) => *map,
+        _ => unreachable!("only ports and elementwise operations are liftable"),
+    };
+    let rank = body.shape.rank();
+    let lifted = body
+        .inputs
+        .iter()
+        .map(|input| match inside.body.nodes[*input].op {
+            GraphOp::Port(port) if port >= inside.carries + inside.items => inputs[port],
+            _ => {
+                let value = lift(out, inside, inputs, *input);
+                // Time comes in front of the axes that broadcasting would put there.
+                let shape = &inside.body.nodes[*input].shape;
+                let padded = std::iter::repeat_n(1, rank - shape.rank()).chain(shape.iter().copied());
+                out.reshape(value, padded.collect::<Shape>().with_front(inside.steps))
             }
-            let rank = body.shape.rank();
-            let lifted = body
-                .inputs
-                .iter()
-                .map(|input| {
-                    let shape = &inside.body.nodes[*input].shape;
-                    match inside.body.nodes[*input].op {
-                        GraphOp::Port(port) if port >= inside.carries + inside.items => inputs[port],
-                        _ => {
-                            let value = lift(out, inside, inputs, *input, depth + 1).expect("checked to be liftable");
-                            // Time comes in front of the axes that broadcasting would put there.
-                            let padded = std::iter::repeat_n(1, rank - shape.rank()).chain(shape.iter().copied());
-                            out.reshape(value, padded.collect::<Shape>().with_front(inside.steps))
-                        }
-                    }
-                })
-                .collect();
-            let shape = body.shape.with_front(inside.steps);
-            Some(out.add(GraphNode {
-                op: GraphOp::Op(Op::Map(*map)),
-                inputs: lifted,
-                shape,
-                dtype: body.dtype,
-                at: body.at,
-            }))
-        }
-        _ => None,
-    }
+        })
+        .collect();
+    let shape = body.shape.with_front(inside.steps);
+    out.add(GraphNode { op: GraphOp::Op(Op::Map(map)), inputs: lifted, shape, dtype: body.dtype, at: body.at })
 }
 
-fn liftable(inside: &Loop, node: usize, depth: usize) -> bool {
-    const DEEPEST: usize = 8;
+/// Whether a body node depends on scanned and captured values alone, through a few elementwise operations.
+fn liftable(inside: &Loop, node: usize, depth: u32) -> bool {
     let body = &inside.body.nodes[node];
     match &body.op {
         GraphOp::Port(port) => (inside.carries..inside.carries + inside.items).contains(port),
@@ -232,7 +223,6 @@ fn without_dead(graph: Graph) -> Graph {
 /// Slices the inputs of elementwise operations that are used through slices only, so that gates cut from one
 /// pre-activation are computed in one pass without storing it.
 fn push_slices(mut graph: Graph) -> Graph {
-    const DEEPEST: u32 = 8;
     push_in_bodies(&mut graph.nodes);
     let n = graph.nodes.len();
     // How many elementwise operations may be passed from here down; 0: the node is computed whole.
