@@ -72,6 +72,14 @@ pub(crate) struct Inner {
     pub address: Option<&'static Location<'static>>,
 }
 
+/// A point of a recording.
+pub(crate) struct Mark {
+    nodes: usize,
+    leaves: usize,
+    scans: usize,
+    bodies: usize,
+}
+
 /// Something a leaf can be made of: a tensor or a number.
 pub trait IntoTensor {
     /// The tensor.
@@ -295,8 +303,40 @@ impl Tape {
         result
     }
 
+    /// Whether what is recorded follows from the structure of its inputs alone: no derivative of the user's own, no held
+    /// value (which hides what it was computed from), none that waits to be held.
+    pub(crate) fn is_plain(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.rules.is_empty() && inner.kept.is_empty() && inner.marked.is_empty()
+    }
+
+    /// Where the recording stands.
+    pub(crate) fn mark(&self) -> Mark {
+        let inner = self.inner.borrow();
+        Mark {
+            nodes: inner.nodes.len(),
+            leaves: inner.leaves.len(),
+            scans: inner.scans.len(),
+            bodies: inner.bodies.len(),
+        }
+    }
+
+    /// Whether leaves were made since.
+    pub(crate) fn has_leaves_since(&self, mark: &Mark) -> bool {
+        self.inner.borrow().leaves.len() > mark.leaves
+    }
+
+    /// Forgets what was recorded since, which nothing may refer to any more. Errors stay.
+    pub(crate) fn forget(&self, since: &Mark) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.nodes.truncate(since.nodes);
+        inner.leaves.truncate(since.leaves);
+        inner.scans.truncate(since.scans);
+        inner.bodies.truncate(since.bodies);
+    }
+
     /// Lets later operations read `value` instead of computing node `id` again.
-    fn hold(&self, id: NodeId, value: &Tensor) {
+    pub(crate) fn hold(&self, id: NodeId, value: &Tensor) {
         let inner = &mut *self.inner.borrow_mut();
         let leaf = matches!(inner.nodes[id as usize].op, Op::Leaf(_) | Op::Scalar(_) | Op::Literal(_));
         if leaf || inner.kept.contains_key(&id) {

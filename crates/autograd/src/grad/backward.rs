@@ -2,8 +2,9 @@
 
 use super::vjp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::NodeId;
+use crate::node::{NodeId, StructureHasher};
 use crate::param::{Param, ParamId};
+use crate::program::Step;
 use crate::tensor::Tensor;
 use crate::var::Var;
 use std::collections::HashMap;
@@ -61,6 +62,7 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn backward(self) -> Result<Gradients> {
         let tape = self.tape();
+        let mark = tape.mark();
         let seed = match self.check_scalar() {
             Ok(seed) => seed,
             Err(broken) => {
@@ -72,23 +74,57 @@ impl<'t> Var<'t> {
         let variables = tape.inner.borrow().variables.clone();
         let leaves = params.iter().map(|(_, node)| *node).chain(variables.iter().copied());
         let wrt: Vec<Var<'t>> = leaves.map(|id| Var { tape, id }).collect();
-        let found = vjp(&[(self, seed)], &wrt);
-        if found.iter().all(Option::is_none) {
-            return Err(Error::new(
-                ErrorKind::Gradient,
-                "backward",
-                "the value depends (differentiably) on no parameter and no variable of the tape",
-                "look for a detach, a comparison or an integer on the way, or a forgotten tape.var",
-            ));
+        let key = tape.is_plain().then(|| step_key(self, &wrt));
+        let mut step = key.and_then(Step::known);
+        let mut found = Vec::new();
+        if step.is_none() {
+            found = vjp(&[(self, seed)], &wrt);
+            if found.iter().all(Option::is_none) {
+                return Err(independent());
+            }
+            // A number that a rule has bound is not part of the structure.
+            if let Some(key) = key.filter(|_| !tape.has_leaves_since(&mark)) {
+                let found: Vec<_> = found.iter().map(|gradient| gradient.map(|v| v.id)).collect();
+                step = Some(Step::remember(key, tape, self.id, &found)?);
+            }
         }
-        let mut asked = vec![self];
-        asked.extend(found.iter().flatten());
-        let mut values = tape.eval_all(&asked)?.into_iter();
+        let (present, values) = match step {
+            Some(step) => {
+                // What was recorded since follows from the loss, and nobody has seen it.
+                tape.forget(&mark);
+                let values = step.run(tape)?;
+                tape.hold(self.id, &values[0]);
+                (step.present.clone(), values)
+            }
+            None => {
+                let asked: Vec<Var<'t>> = std::iter::once(self).chain(found.iter().flatten().copied()).collect();
+                (found.iter().map(Option::is_some).collect(), tape.eval_all(&asked)?)
+            }
+        };
+        let mut values = values.into_iter();
         let loss = values.next().expect("the loss is the first value asked");
-        let mut next = |gradient: &Option<Var<'t>>| gradient.and_then(|_| values.next());
-        let (of_params, of_variables) = found.split_at(params.len());
+        let mut next = |present: &bool| if *present { values.next() } else { None };
+        let (of_params, of_variables) = present.split_at(params.len());
         let params = params.iter().zip(of_params).filter_map(|((id, _), g)| Some((*id, next(g)?))).collect();
         let variables = variables.iter().zip(of_variables).filter_map(|(id, g)| Some((*id, next(g)?))).collect();
         Ok(Gradients { loss, params, variables, tape: tape.serial })
     }
+}
+
+#[track_caller]
+fn independent() -> Error {
+    Error::new(
+        ErrorKind::Gradient,
+        "backward",
+        "the value depends (differentiably) on no parameter and no variable of the tape",
+        "look for a detach, a comparison or an integer on the way, or a forgotten tape.var",
+    )
+}
+
+/// The structure of a loss and of the leaves that its gradients are asked for.
+fn step_key(loss: Var<'_>, wrt: &[Var<'_>]) -> u128 {
+    let mut hasher = StructureHasher::new();
+    hasher.write_hash(loss.node(|n| n.hash));
+    wrt.iter().for_each(|v| hasher.write_hash(v.node(|n| n.hash)));
+    hasher.finish128()
 }

@@ -1,6 +1,6 @@
-//! Compiled programs and loop bodies, kept by structure, least recently used dropped.
+//! Compiled programs, loop bodies and training steps, kept by structure, least recently used dropped.
 
-use super::Program;
+use super::{Program, Step};
 use super::code::Block;
 use crate::error::Result;
 use std::collections::HashMap;
@@ -40,6 +40,7 @@ impl<T> Lru<T> {
 
 static PROGRAMS: Mutex<Lru<Program>> = Mutex::new(Lru::new());
 static BLOCKS: Mutex<Lru<Block>> = Mutex::new(Lru::new());
+static STEPS: Mutex<Lru<Step>> = Mutex::new(Lru::new());
 
 #[cfg(test)]
 thread_local! {
@@ -76,6 +77,18 @@ pub(super) fn block(key: u128, compile: impl FnOnce() -> Block) -> Arc<Block> {
     COMPILED.with(|counts| counts.set((counts.get().0, counts.get().1 + 1)));
     BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, made.clone());
     made
+}
+
+/// The training step remembered under a key.
+pub(super) fn step(key: u128) -> Option<Arc<Step>> {
+    STEPS.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+}
+
+/// Remembers a training step.
+pub(super) fn remember(key: u128, step: Step) -> Arc<Step> {
+    let step = Arc::new(step);
+    STEPS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, step.clone());
+    step
 }
 
 #[cfg(test)]

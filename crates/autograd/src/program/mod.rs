@@ -22,7 +22,7 @@ pub(crate) use lower::{Lower, Place};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{NodeId, Op, StructureHasher};
-use crate::tape::Tape;
+use crate::tape::{Inner, Tape};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
@@ -41,6 +41,33 @@ pub(crate) struct Program {
     outputs: Vec<code::OutputView>,
 }
 
+/// The program of a loss and its gradients, remembered under the structure of the loss alone: a training step that was
+/// seen before need not record its backward pass.
+pub(crate) struct Step {
+    program: Arc<Program>,
+    /// For each leaf, whether it has a gradient.
+    pub present: Vec<bool>,
+}
+
+impl Step {
+    /// The step of a loss with respect to some leaves, if its key is known.
+    pub(crate) fn known(key: u128) -> Option<Arc<Step>> {
+        cache::step(key)
+    }
+
+    /// Compiles and remembers the step: `gradients` are those of its leaves.
+    pub(crate) fn remember(key: u128, tape: &Tape, loss: NodeId, gradients: &[Option<NodeId>]) -> Result<Arc<Step>> {
+        let asked: Vec<NodeId> = std::iter::once(loss).chain(gradients.iter().flatten().copied()).collect();
+        let program = program_of(&tape.inner.borrow(), &asked, PlanOptions { optimise: true })?;
+        Ok(cache::remember(key, Step { program, present: gradients.iter().map(Option::is_some).collect() }))
+    }
+
+    /// The loss, then the gradients that are present.
+    pub(crate) fn run(&self, tape: &Tape) -> Result<Vec<Tensor>> {
+        run::run(&self.program, &tape.inner.borrow().leaves)
+    }
+}
+
 /// Computes values of the tape.
 pub(crate) fn evaluate(tape: &Tape, asked: &[NodeId]) -> Result<Vec<Tensor>> {
     evaluate_with(tape, asked, PlanOptions { optimise: true })
@@ -53,25 +80,7 @@ pub(crate) fn evaluate_with(tape: &Tape, asked: &[NodeId], options: PlanOptions)
         asked.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(id, _)| *id).collect();
     if !missing.is_empty() {
         let inner = tape.inner.borrow();
-        let mut hasher = StructureHasher::new();
-        std::hash::Hash::hash(&options, &mut hasher);
-        for id in &missing {
-            let node = &inner.nodes[*id as usize];
-            if node.body != 0 {
-                return Err(Error::at(
-                    ErrorKind::Scope,
-                    "value",
-                    "the value belongs to a scan body: it has one value for each step",
-                    "return it from the body's closure as an output",
-                    Some(node.at),
-                ));
-            }
-            if let Op::Error(number) = node.op {
-                return Err(inner.errors[number as usize].clone());
-            }
-            hasher.write_hash(node.hash);
-        }
-        let program = cache::program(hasher.finish128(), || compile(&inner, &missing, options))?;
+        let program = program_of(&inner, &missing, options)?;
         let leaves = &inner.leaves;
         let mut computed = run::run(&program, leaves)?.into_iter();
         for slot in values.iter_mut().filter(|value| value.is_none()) {
@@ -81,7 +90,30 @@ pub(crate) fn evaluate_with(tape: &Tape, asked: &[NodeId], options: PlanOptions)
     Ok(values.into_iter().map(|value| value.expect("every asked value is held or computed")).collect())
 }
 
-fn compile(inner: &crate::tape::Inner, asked: &[NodeId], options: PlanOptions) -> Result<Program> {
+/// The program that computes the asked nodes, from the cache or made now.
+fn program_of(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<Arc<Program>> {
+    let mut hasher = StructureHasher::new();
+    std::hash::Hash::hash(&options, &mut hasher);
+    for id in asked {
+        let node = &inner.nodes[*id as usize];
+        if node.body != 0 {
+            return Err(Error::at(
+                ErrorKind::Scope,
+                "value",
+                "the value belongs to a scan body: it has one value for each step",
+                "return it from the body's closure as an output",
+                Some(node.at),
+            ));
+        }
+        if let Op::Error(number) = node.op {
+            return Err(inner.errors[number as usize].clone());
+        }
+        hasher.write_hash(node.hash);
+    }
+    cache::program(hasher.finish128(), || compile(inner, asked, options))
+}
+
+fn compile(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<Program> {
     let mut graph = graph::build(inner, asked, options)?;
     if options.optimise {
         graph = simplify::simplify(graph);
