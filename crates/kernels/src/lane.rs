@@ -58,10 +58,6 @@ pub trait Lane: Num {
     /// The same float without fused multiply-add, for targets that lack the instruction.
     #[doc(hidden)]
     type Portable: Lane;
-    #[doc(hidden)]
-    fn portable(x: &[Self]) -> &[Self::Portable];
-    #[doc(hidden)]
-    fn portable_mut(x: &mut [Self]) -> &mut [Self::Portable];
 
     /// A constant of the formula.
     #[inline(always)]
@@ -268,16 +264,8 @@ macro_rules! float {
         }
 
         impl Lane for $t {
+            // `Self` is `$f` or the transparent wrapper of it.
             type Portable = Unfused<$f>;
-            fn portable(x: &[Self]) -> &[Unfused<$f>] {
-                // SAFETY: `Self` is `$f` or the `repr(transparent)` wrapper of it, and so is the
-                // target; the length and the borrow carry over.
-                unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) }
-            }
-            fn portable_mut(x: &mut [Self]) -> &mut [Unfused<$f>] {
-                // SAFETY: as in `portable`, and the borrow is unique.
-                unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
-            }
             methods! {
                 div(x, o) = x / o;
                 fma(x, b, c) = crate::math::$f::fma::<$fma>(x, b, c);

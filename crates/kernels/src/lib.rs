@@ -27,4 +27,4 @@ pub use random::{fold_in, uniform_f32, uniform_f64};
 pub use reduce::{ReduceShape, Reduction, reduce};
 pub use script::{Call, GemmShape, Line, Operand, Path, Slot, run_script};
 pub use strided::{MAX_AXES, copy, for_each_row};
-pub use tile::{InputData, Load, Output, Source, Store, TILE, TileOp, TileProgram};
+pub use tile::{InputData, Load, Output, Scratch, Source, Store, TILE, TileLane, TileOp, TileProgram};

@@ -11,14 +11,59 @@ use crate::lane::{Lane, Num};
 #[cfg(target_arch = "x86_64")]
 mod pad;
 
-/// A compiled elementwise op: `dst[i] = eval([a[i], b[i], c[i]])` for every `i` of `dst`.
-///
-/// An op of fewer than three arguments ignores the sources it does not have (pass empty slices).
-///
-/// # Panics
-///
-/// If a source that the op reads is shorter than `dst`.
-pub type Kernel<E> = fn(dst: &mut [E], a: &[E], b: &[E], c: &[E]);
+/// A compiled elementwise op: `dst[i] = eval([a[i], b[i], c[i]])`.
+pub struct Kernel<E> {
+    raw: Raw<E>,
+    sources: usize,
+}
+
+impl<E> Clone for Kernel<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Kernel<E> {}
+
+impl<E: Num> Kernel<E> {
+    /// Computes every element of `dst`. An op of fewer than three arguments ignores the sources it does not have (pass
+    /// empty slices).
+    ///
+    /// # Panics
+    /// If a source that the op reads is shorter than `dst`.
+    pub fn run(&self, dst: &mut [E], a: &[E], b: &[E], c: &[E]) {
+        let n = dst.len();
+        assert!(
+            [a, b, c][..self.sources].iter().all(|source| source.len() >= n),
+            "a source is shorter than the result"
+        );
+        let source = |x: &[E]| x.as_ptr().cast_mut();
+        let operands = Rows { at: [dst.as_mut_ptr(), source(a), source(b), source(c)], steps: [0; 4] };
+        // SAFETY: the sources that are read are as long as the result, which is borrowed mutably.
+        unsafe { (self.raw)(&operands, n, 1) }
+    }
+
+    /// The op on `rows` rows of `n` elements.
+    ///
+    /// # Safety
+    /// Every row of the result may be written, every row of the sources that the op has may be read, and neither rows of
+    /// sources nor other rows of the result overlap a row of the result.
+    #[inline(always)]
+    pub(crate) unsafe fn rows(&self, operands: &Rows<E>, n: usize, rows: usize) {
+        // SAFETY: the same contract.
+        unsafe { (self.raw)(operands, n, rows) }
+    }
+}
+
+/// Result and sources: the first row of each, and the elements from row to row.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<E> {
+    pub at: [*mut E; 4],
+    pub steps: [usize; 4],
+}
+
+/// The contract is that of [`Kernel::rows`].
+type Raw<E> = unsafe fn(operands: &Rows<E>, n: usize, rows: usize);
 
 /// An elementwise op on any numeric type, e.g. `add` or `select`.
 pub trait NumMap<const N: usize>: 'static {
@@ -88,86 +133,66 @@ fn blocks<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], a: &[E], b: &[E]
 /// A block's worth of any element type (the first `block()` are used).
 type Pad<E> = [E; MAX_BLOCK];
 
-/// Runs fewer elements than a block, padded to one; `fill` and `spill` copy into and out of a pad.
+/// Runs every row: whole blocks and one more, overlapping, for the rest; a row shorter than a block is padded to one.
+/// `fill` and `spill` copy into and out of a pad.
+///
+/// # Safety
+/// As [`Kernel::rows`].
 #[inline(always)]
-fn padded<M: Eval<E, N>, E: Num, const N: usize>(
+unsafe fn drive<M: Eval<E, N>, E: Num, const N: usize>(
+    operands: &Rows<E>,
+    n: usize,
+    rows: usize,
     fill: impl Fn(&[E]) -> Pad<E>,
     spill: impl Fn(&mut [E], &Pad<E>),
-    dst: &mut [E],
-    [a, b, c]: [&[E]; 3],
-) {
-    let a = fill(a);
-    let b = if N > 1 { fill(b) } else { a };
-    let c = if N > 2 { fill(c) } else { a };
-    let mut out = [E::ZERO; MAX_BLOCK];
-    let w = block::<E>();
-    blocks::<M, E, N>(&mut out[..w], &a[..w], &b[..w], &c[..w]);
-    spill(dst, &out);
-}
-
-/// Covers the whole of `dst`, whatever its length, by `blocks` and, if it is shorter than a block,
-/// `padded`.
-#[inline(always)]
-fn cover<E: Num, const N: usize>(
-    blocks: impl Fn(&mut [E], &[E], &[E], &[E]),
-    padded: impl Fn(&mut [E], [&[E]; 3]),
-    dst: &mut [E],
-    [a, b, c]: [&[E]; 3],
 ) {
     let w = block::<E>();
-    let n = dst.len();
-    let a = &a[..n];
-    let b = if N > 1 { &b[..n] } else { &[] };
-    let c = if N > 2 { &c[..n] } else { &[] };
+    let at = |operand: usize, row: usize| operands.at[operand].wrapping_add(row * operands.steps[operand]);
+    // SAFETY: rows of sources that the op has are readable, by the contract; one it does not have is replaced by the first.
+    let source = |operand: usize, row: usize, start: usize, len: usize| unsafe {
+        let operand = if operand <= N { operand } else { 1 };
+        std::slice::from_raw_parts(at(operand, row).add(start).cast_const(), len)
+    };
+    // SAFETY: rows of the result are writable and overlap nothing else, by the contract.
+    let result =
+        |row: usize, start: usize, len: usize| unsafe { std::slice::from_raw_parts_mut(at(0, row).add(start), len) };
+    if n == 0 {
+        return;
+    }
     if n < w {
-        if n > 0 {
-            padded(dst, [a, b, c]);
+        for row in 0..rows {
+            let [a, b, c] = [1, 2, 3].map(|operand| source(operand, row, 0, n));
+            let a = fill(a);
+            let b = if N > 1 { fill(b) } else { a };
+            let c = if N > 2 { fill(c) } else { a };
+            let mut out = [E::ZERO; MAX_BLOCK];
+            blocks::<M, E, N>(&mut out[..w], &a[..w], &b[..w], &c[..w]);
+            spill(result(row, 0, n), &out);
         }
         return;
     }
-    blocks(dst, a, b, c);
-    if !n.is_multiple_of(w) {
-        // The last block again, overlapping: elements computed twice get the same bits.
-        let last = n - w..n;
-        let b = if N > 1 { &b[last.clone()] } else { b };
-        let c = if N > 2 { &c[last.clone()] } else { c };
-        blocks(&mut dst[last.clone()], &a[last], b, c);
+    for row in 0..rows {
+        let (mut start, mut len) = (0, n & !(w - 1));
+        loop {
+            let [a, b, c] = [1, 2, 3].map(|operand| source(operand, row, start, len));
+            blocks::<M, E, N>(result(row, start, len), a, b, c);
+            if start + len == n {
+                break;
+            }
+            // The last block, overlapping: elements computed twice get the same bits.
+            (start, len) = (n - w, w);
+        }
     }
 }
 
-/// Defines the kernel of one instruction set: its two loops compiled with the target features, and
-/// the safe function around them.
+/// Defines the kernel of one instruction set.
 macro_rules! driver {
     ($(#[$cfg:meta])* $kernel:ident, $features:literal, $fill:path, $spill:path) => {
         $(#[$cfg])*
-        fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(
-            dst: &mut [E],
-            a: &[E],
-            b: &[E],
-            c: &[E],
-        ) {
-            #[target_feature(enable = $features)]
-            fn long<M: Eval<E, N>, E: Num, const N: usize>(
-                dst: &mut [E],
-                a: &[E],
-                b: &[E],
-                c: &[E],
-            ) {
-                blocks::<M, E, N>(dst, a, b, c);
-            }
-            #[target_feature(enable = $features)]
-            fn short<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], src: [&[E]; 3]) {
-                padded::<M, E, N>(|x| $fill(x), |d, x| $spill(d, x), dst, src);
-            }
-            cover::<E, N>(
-                // SAFETY: this kernel is handed out only on a processor that `available()` found to
-                // have these features.
-                |dst, a, b, c| unsafe { long::<M, E, N>(dst, a, b, c) },
-                // SAFETY: as above.
-                |dst, src| unsafe { short::<M, E, N>(dst, src) },
-                dst,
-                [a, b, c],
-            );
+        #[target_feature(enable = $features)]
+        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+            // SAFETY: the same contract.
+            unsafe { drive::<M, E, N>(operands, n, rows, |x| $fill(x), |d, x| $spill(d, x)) }
         }
     };
 }
@@ -200,17 +225,34 @@ fn spill<E: Num>(dst: &mut [E], pad: &Pad<E>) {
 }
 
 /// The kernel of the target's baseline, which on AArch64 is NEON.
-fn baseline<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], a: &[E], b: &[E], c: &[E]) {
-    #[inline(never)]
-    fn long<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], a: &[E], b: &[E], c: &[E]) {
-        blocks::<M, E, N>(dst, a, b, c);
-    }
-    cover::<E, N>(long::<M, E, N>, |dst, src| padded::<M, E, N>(fill, spill, dst, src), dst, [a, b, c]);
+unsafe fn baseline<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+    // SAFETY: the same contract.
+    unsafe { drive::<M, E, N>(operands, n, rows, fill, spill) }
 }
 
 /// [`baseline`] for a float op on portable code: with `E::Portable`, whose multiply-add is not fused.
-fn portable_lane<F: LaneMap<N>, E: Lane, const N: usize>(dst: &mut [E], a: &[E], b: &[E], c: &[E]) {
-    baseline::<AsLane<F>, E::Portable, N>(E::portable_mut(dst), E::portable(a), E::portable(b), E::portable(c));
+unsafe fn portable_lane<F: LaneMap<N>, E: Lane, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+    // `E` is `E::Portable` or what that wraps, transparently.
+    let operands = Rows { at: operands.at.map(|at| at.cast::<E::Portable>()), steps: operands.steps };
+    // SAFETY: the same contract.
+    unsafe { baseline::<AsLane<F>, E::Portable, N>(&operands, n, rows) }
+}
+
+/// Copies a few elements: `memcpy` of an unknown small length costs more than the arithmetic on it.
+#[inline]
+pub(crate) fn copy_words<E: Num>(dst: &mut [E], src: &[E]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512 && dst.len() <= 64 {
+        let n = dst.len();
+        let src = &src[..n];
+        for start in (0..n).step_by(block::<E>()) {
+            let end = n.min(start + block::<E>());
+            // SAFETY: the processor has these features.
+            unsafe { pad::copy_avx512(&mut dst[start..end], &src[start..end]) };
+        }
+        return;
+    }
+    dst.copy_from_slice(&src[..dst.len()]);
 }
 
 /// Stops the request for an instruction set that this processor lacks.
@@ -236,7 +278,7 @@ pub fn num_kernel<F: NumMap<N>, E: Num, const N: usize>() -> Kernel<E> {
 /// If the processor lacks `isa`.
 pub fn num_kernel_for<F: NumMap<N>, E: Num, const N: usize>(isa: Isa) -> Kernel<E> {
     const { assert!(N >= 1 && N <= 3, "a map has one to three arguments") };
-    match isa {
+    let raw: Raw<E> = match isa {
         _ if !runs(isa) => lacking(isa),
         Isa::Portable => baseline::<AsNum<F>, E, N>,
         #[cfg(target_arch = "x86_64")]
@@ -246,7 +288,9 @@ pub fn num_kernel_for<F: NumMap<N>, E: Num, const N: usize>(isa: Isa) -> Kernel<
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => baseline::<AsNum<F>, E, N>,
         _ => lacking(isa),
-    }
+    };
+    // On a processor without the features of `isa` this is not reached.
+    Kernel { raw, sources: N }
 }
 
 /// The kernel of a float op for [`isa()`](crate::isa()).
@@ -263,7 +307,7 @@ pub fn num_kernel_for<F: NumMap<N>, E: Num, const N: usize>(isa: Isa) -> Kernel<
 /// }
 /// let swish = lane_kernel::<Swish, f32, 1>();
 /// let mut y = [0.0; 3];
-/// swish(&mut y, &[-1e3, 0.0, 100.0], &[], &[]);
+/// swish.run(&mut y, &[-1e3, 0.0, 100.0], &[], &[]);
 /// assert_eq!(y, [0.0, 0.0, 100.0]);
 /// ```
 pub fn lane_kernel<F: LaneMap<N>, E: Lane, const N: usize>() -> Kernel<E> {
@@ -277,7 +321,7 @@ pub fn lane_kernel<F: LaneMap<N>, E: Lane, const N: usize>() -> Kernel<E> {
 /// If the processor lacks `isa`.
 pub fn lane_kernel_for<F: LaneMap<N>, E: Lane, const N: usize>(isa: Isa) -> Kernel<E> {
     const { assert!(N >= 1 && N <= 3, "a map has one to three arguments") };
-    match isa {
+    let raw: Raw<E> = match isa {
         _ if !runs(isa) => lacking(isa),
         Isa::Portable => portable_lane::<F, E, N>,
         #[cfg(target_arch = "x86_64")]
@@ -287,5 +331,7 @@ pub fn lane_kernel_for<F: LaneMap<N>, E: Lane, const N: usize>(isa: Isa) -> Kern
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => baseline::<AsLane<F>, E, N>,
         _ => lacking(isa),
-    }
+    };
+    // On a processor without the features of `isa` this is not reached.
+    Kernel { raw, sources: N }
 }

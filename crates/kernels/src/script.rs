@@ -6,11 +6,10 @@
 //! to step in a known way) and an offset, so bounds, alignment and overlaps are proved once.
 
 use crate::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_packed};
-use crate::lane::Num;
-use crate::memory::{Arena, Memory, Pod, Span};
+use crate::memory::{Memory, Span};
 use crate::reduce::{ReduceShape, Reduction, reduce};
 use crate::strided::copy;
-use crate::tile::TileProgram;
+use crate::tile::{Scratch, TileLane, TileProgram};
 
 /// How a place moves from step to step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +123,7 @@ fn reach(dims: &[usize], strides: &[usize]) -> usize {
 
 impl Call<'_> {
     fn needs(&self) -> Needs {
-        fn tile<E: Num + Pod>(program: &TileProgram<E>) -> Needs {
+        fn tile<E: TileLane>(program: &TileProgram<E>) -> Needs {
             let size = |bools: bool| if bools { 1 } else { size_of::<E>() };
             let reads = program.reads().map(|(n, bools)| (n, size(bools))).collect();
             (reads, program.writes().map(|(n, bools)| (n, size(bools))).collect())
@@ -157,11 +156,19 @@ impl Call<'_> {
         }
     }
 
+    /// A tile program is bound to `place`.
+    ///
     /// # Safety
     /// The addresses are those of operands as long and aligned as `needs` says; nothing else reaches the written ones, and
     /// reads overlap no write.
     #[inline]
-    unsafe fn run(&self, scratch: &mut Arena, needs: &Needs, reads: &[*const u8], writes: &[*mut u8]) {
+    unsafe fn run(
+        &self,
+        (scratch, place): (&mut Scratch, usize),
+        needs: &Needs,
+        reads: &[*const u8],
+        writes: &[*mut u8],
+    ) {
         // SAFETY: by the contract, here and below.
         unsafe fn from<'a, T>(at: *const u8, need: (usize, usize)) -> &'a [T] {
             // SAFETY: by the contract.
@@ -195,9 +202,9 @@ impl Call<'_> {
         // SAFETY: the contract is handed on.
         unsafe {
             match self {
-                Call::TileF32(program) => program.execute(scratch, reads, writes),
-                Call::TileF64(program) => program.execute(scratch, reads, writes),
-                Call::TileI64(program) => program.execute(scratch, reads, writes),
+                Call::TileF32(program) => scratch.bound(place).run(program, reads, writes),
+                Call::TileF64(program) => scratch.bound(place).run(program, reads, writes),
+                Call::TileI64(program) => scratch.bound(place).run(program, reads, writes),
                 Call::GemmF32(shape) => product::<f32>(shape, needs, reads, writes),
                 Call::GemmF64(shape) => product::<f64>(shape, needs, reads, writes),
                 Call::PackedF32(shape, b) => packed(shape, b, needs, reads, writes),
@@ -236,13 +243,21 @@ pub struct Line<'p> {
 /// # Panics
 /// If an operand leaves its region at some step, is misaligned, or a write is to a read-only region or overlaps another
 /// operand of its instruction: a planner's bug. Nothing has run then.
-pub fn run_script(memory: &mut Memory<'_>, scratch: &mut Arena, slots: &[Slot], lines: &[Line<'_>], steps: usize) {
+pub fn run_script(memory: &mut Memory<'_>, scratch: &mut Scratch, slots: &[Slot], lines: &[Line<'_>], steps: usize) {
     if steps == 0 {
         return;
     }
     let needs: Vec<Needs> = lines.iter().map(|line| line.call.needs()).collect();
     for (line, needs) in lines.iter().zip(&needs) {
         check(memory, slots, line, needs, steps);
+    }
+    for (place, line) in lines.iter().enumerate() {
+        match line.call {
+            Call::TileF32(program) => drop(scratch.bind(program, place)),
+            Call::TileF64(program) => drop(scratch.bind(program, place)),
+            Call::TileI64(program) => drop(scratch.bind(program, place)),
+            _ => {}
+        }
     }
     let bases: Vec<*mut u8> = slots.iter().map(|slot| memory.base(slot.region)).collect();
     let mut places: Vec<*mut u8> = vec![std::ptr::null_mut(); slots.len()];
@@ -253,14 +268,14 @@ pub fn run_script(memory: &mut Memory<'_>, scratch: &mut Arena, slots: &[Slot], 
             // An unused slot may lie anywhere, so the address is computed without a claim about its object.
             *place = base.wrapping_add(slot.at(s));
         }
-        for (line, needs) in lines.iter().zip(&needs) {
+        for (at, (line, needs)) in lines.iter().zip(&needs).enumerate() {
             reads.clear();
             writes.clear();
             reads.extend(line.reads.iter().map(|o| places[o.slot].wrapping_add(o.offset).cast_const()));
             writes.extend(line.writes.iter().map(|o| places[o.slot].wrapping_add(o.offset)));
             // SAFETY: `check` proved for every step that operands are inside their regions, aligned, and that
             // no write overlaps another operand; `&mut Memory` keeps everything else away.
-            unsafe { line.call.run(scratch, needs, &reads, &writes) };
+            unsafe { line.call.run((scratch, at), needs, &reads, &writes) };
         }
     }
 }

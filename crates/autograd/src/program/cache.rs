@@ -1,7 +1,7 @@
 //! Compiled programs, loop bodies and training steps, kept by structure, least recently used dropped.
 
-use super::{Program, Step};
 use super::code::Block;
+use super::{Program, Step};
 use crate::error::Result;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,7 +5,7 @@ use super::fuse::map_of;
 use super::graph::Graph;
 use super::lower::{Lower, Place};
 use crate::dtype::DType;
-use wengert_kernels::{Kernel, Load, Num, Pod, Source, Store, TileOp, TileProgram};
+use wengert_kernels::{Kernel, Load, Source, Store, TileLane, TileOp, TileProgram};
 
 impl Lower<'_> {
     /// Elementwise nodes are lowered by group.
@@ -158,7 +158,7 @@ struct TilePlan<'p> {
 }
 
 impl TilePlan<'_> {
-    fn build<E: Num + Pod>(self, kernel: impl Fn(&crate::ops::Kernels) -> Kernel<E>) -> TileProgram<E> {
+    fn build<E: TileLane>(self, kernel: impl Fn(&crate::ops::Kernels) -> Kernel<E>) -> TileProgram<E> {
         let source = |id: usize| match self.inputs.iter().position(|input| *input == id) {
             Some(input) => Source::Input(input as u16),
             None => Source::Register(self.registers.of(self.members, id)),

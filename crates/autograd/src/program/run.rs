@@ -14,15 +14,15 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use wengert_kernels::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_packed};
 use wengert_kernels::{
-    Access, Arena, Call, GemmShape, InputData, Line, Memory, Num, Operand, Output, Path, Pod, Slot, Span, copy,
-    fold_in, reduce, run_script, uniform_f32, uniform_f64,
+    Access, Arena, Call, GemmShape, InputData, Line, Memory, Num, Operand, Output, Path, Pod, Scratch, Slot, Span,
+    copy, fold_in, reduce, run_script, uniform_f32, uniform_f64,
 };
 
 /// Memory that a thread keeps between runs.
 #[derive(Default)]
 struct Workspace {
     arena: Arena,
-    scratch: Arena,
+    scratch: Scratch,
 }
 
 thread_local! {
@@ -146,7 +146,7 @@ enum Packed {
 
 struct Machine<'m, 's> {
     memory: Memory<'m>,
-    scratch: &'s mut Arena,
+    scratch: &'s mut Scratch,
 }
 
 impl Machine<'_, '_> {

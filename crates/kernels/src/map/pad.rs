@@ -40,6 +40,19 @@ pub(super) fn spill_avx512<E: Num>(dst: &mut [E], pad: &Pad<E>) {
     }
 }
 
+/// Copies at most a pad's elements.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn copy_avx512<E: Num>(dst: &mut [E], src: &[E]) {
+    let mask = ((1u32 << words(dst)) - 1) as __mmask16;
+    assert!(src.len() >= dst.len());
+    // SAFETY: the mask admits the words of `dst`, and the source is as long.
+    unsafe {
+        let v = _mm512_maskz_loadu_epi32(mask, src.as_ptr().cast());
+        _mm512_mask_storeu_epi32(dst.as_mut_ptr().cast(), mask, v);
+    }
+}
+
 /// The masks of the first and the second eight of `words` words.
 #[inline]
 #[target_feature(enable = "avx2")]

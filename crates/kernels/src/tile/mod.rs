@@ -1,17 +1,17 @@
 //! The tile interpreter: fused elementwise programs, a few hundred elements at a time.
 //!
-//! A program is a list of kernel calls over slots of [`TILE`] elements. Inputs that lie adjacent in memory are read
-//! where they are and results are written where they belong; only broadcast or strided ones pass through a
-//! gathered copy. Intermediate values never leave the first-level cache.
+//! A program is a list of kernel calls over registers of [`TILE`] elements. A tile is some rows of the index space, or
+//! part of a long one: operands whose columns are adjacent are read where they are, and results are written where they
+//! belong; only other operands pass through a gathered copy. Intermediate values never leave the first-level cache.
 
-use crate::lane::Num;
 use crate::map::Kernel;
-use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
-use run::{Position, Run};
 use smallvec::SmallVec;
 
-mod run;
+mod bound;
+mod copies;
+
+pub use bound::{Scratch, TileLane};
 
 /// Elements of a register.
 pub const TILE: usize = 256;
@@ -64,27 +64,52 @@ pub struct Store {
 
 /// A checked program over lanes of type `E`.
 pub struct TileProgram<E> {
-    ops: Vec<SlotOp<E>>,
+    ops: Vec<TileOp<E>>,
     feeds: Vec<(Feed, Load)>,
     stores: Vec<(Sink, Store)>,
+    /// For each operation, the store that its kernel writes where it belongs.
+    sinks: Vec<Option<usize>>,
     registers: usize,
     dims: Vec<usize>,
-    /// Tiles follow the last axis, one outer position after another; else they run across short rows.
-    row_mode: bool,
+    tiling: Tiling,
     /// Elements that each input, and each output buffer, must hold.
     needs: (Vec<usize>, Vec<usize>),
 }
 
-/// A kernel call over slots: registers first, then inputs, then stores.
-#[derive(Clone, Copy)]
-struct SlotOp<E> {
-    kernel: Kernel<E>,
-    dst: u16,
-    src: [u16; 3],
+/// How the index space is cut into tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tiling {
+    /// A few elements: one tile, whose operands are all copied to registers, so that kernels run over whole blocks.
+    Small,
+    /// Whole rows or parts of a long one.
+    Rows {
+        /// Columns of a tile.
+        cols: usize,
+        /// Rows of a tile.
+        rows: usize,
+    },
+    /// Across rows that are shorter than a block.
+    Across,
 }
 
-/// The slot of an operand that is not there.
-const NOWHERE: u16 = u16::MAX;
+/// Blocks of a [`Tiling::Small`] program, at most.
+const SMALL: usize = 8;
+
+impl Tiling {
+    fn of<E>(dims: &[usize]) -> Tiling {
+        let block = 64 / size_of::<E>();
+        let n: usize = dims.iter().product();
+        let inner = dims.last().copied().unwrap_or(1);
+        match inner >= block {
+            _ if n <= SMALL * block && (inner < block || !n.is_multiple_of(block)) => Tiling::Small,
+            true => {
+                let above = dims.len().checked_sub(2).map_or(1, |axis| dims[axis]);
+                Tiling::Rows { cols: inner.min(TILE), rows: (TILE / inner).clamp(1, above.max(1)) }
+            }
+            false => Tiling::Across,
+        }
+    }
+}
 
 /// How an input reaches the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,28 +148,31 @@ pub enum Output<'a, E> {
     Bools(&'a mut [u8]),
 }
 
-impl<E: Num + Pod> TileProgram<E> {
+impl<E: TileLane> TileProgram<E> {
     /// A program over the index space `dims` (adjacent axes merged by the caller where it can).
     ///
     /// # Panics
     /// If an operation reads a register before it is written, or in place, or strides do not match `dims`: a planner's bug.
     pub fn new(ops: Vec<TileOp<E>>, loads: Vec<Load>, stores: Vec<Store>, dims: Vec<usize>) -> Self {
         assert!(dims.len() <= MAX_AXES, "at most {MAX_AXES} axes");
-        let inner = dims.last().copied().unwrap_or(1);
-        let row_mode = inner >= TILE / 2 || dims.len() <= 1;
+        let tiling = Tiling::of::<E>(&dims);
         let adjacent = |strides: &[usize]| {
             assert_eq!(strides.len(), dims.len(), "one stride an axis");
-            if row_mode { strides.last().is_none_or(|s| *s == 1) } else { is_contiguous(&dims, strides) }
+            match tiling {
+                Tiling::Small => false,
+                Tiling::Rows { .. } => strides.last() == Some(&1),
+                Tiling::Across => is_contiguous(&dims, strides),
+            }
         };
         let feeds: Vec<(Feed, Load)> = loads
             .into_iter()
             .map(|load| {
+                let direct = !load.bools && adjacent(&load.strides);
                 let feed = match () {
                     () if load.strides.iter().all(|s| *s == 0) => Feed::Constant,
-                    () if !load.bools && adjacent(&load.strides) => Feed::Direct,
+                    () if direct => Feed::Direct,
                     () => Feed::Gather,
                 };
-                assert_eq!(load.strides.len(), dims.len(), "one stride an axis");
                 (feed, load)
             })
             .collect();
@@ -158,43 +186,26 @@ impl<E: Num + Pod> TileProgram<E> {
             })
             .collect();
         let registers = ops.iter().map(|op| op.dst as usize + 1).max().unwrap_or(0);
-        // The slot that each register's present value is in.
-        let mut slot: Vec<u16> = vec![NOWHERE; registers];
-        let last_write = |register: u16| ops.iter().rposition(|op| op.dst == register);
-        let slot_ops = ops
-            .iter()
-            .enumerate()
-            .map(|(at, op)| {
-                let find = |source: Source| match source {
-                    Source::None => NOWHERE,
+        let mut written = vec![false; registers];
+        for op in &ops {
+            for source in op.src {
+                match source {
+                    Source::None => {}
                     Source::Register(r) => {
-                        assert!(
-                            slot.get(r as usize).is_some_and(|s| *s != NOWHERE),
-                            "register read before it is written"
-                        );
+                        assert!(written.get(r as usize).is_some_and(|w| *w), "register read before it is written");
                         assert!(r != op.dst, "kernels do not run in place");
-                        slot[r as usize]
                     }
-                    Source::Input(i) => {
-                        assert!((i as usize) < feeds.len(), "no such input");
-                        registers as u16 + i
-                    }
-                };
-                let src = op.src.map(find);
-                let store = stores.iter().zip(&sinks).position(|(s, k)| s.register == op.dst && *k == Sink::Direct);
-                let dst = match store {
-                    Some(store) if last_write(op.dst) == Some(at) => (registers + feeds.len() + store) as u16,
-                    _ => op.dst,
-                };
-                slot[op.dst as usize] = dst;
-                SlotOp { kernel: op.kernel, dst, src }
-            })
-            .collect();
-        for store in &stores {
-            assert!(
-                slot.get(store.register as usize).is_some_and(|s| *s != NOWHERE),
-                "stored register is never written"
-            );
+                    Source::Input(i) => assert!((i as usize) < feeds.len(), "no such input"),
+                }
+            }
+            written[op.dst as usize] = true;
+        }
+        let mut direct = vec![None; ops.len()];
+        for (i, store) in stores.iter().enumerate() {
+            let last = ops.iter().rposition(|op| op.dst == store.register).expect("stored register is never written");
+            if sinks[i] == Sink::Direct {
+                direct[last] = Some(i);
+            }
         }
         let reads = feeds.iter().map(|(_, load)| span(&dims, &load.strides)).collect();
         let mut writes = vec![0; stores.iter().map(|s| s.buffer + 1).max().unwrap_or(0)];
@@ -203,7 +214,7 @@ impl<E: Num + Pod> TileProgram<E> {
             writes[store.buffer] = Ord::max(writes[store.buffer], end);
         }
         let stores = sinks.into_iter().zip(stores).collect();
-        TileProgram { ops: slot_ops, feeds, stores, registers, dims, row_mode, needs: (reads, writes) }
+        TileProgram { ops, feeds, stores, sinks: direct, registers, dims, tiling, needs: (reads, writes) }
     }
 
     /// The elements that each input holds from its first to its last, and whether they are truth values.
@@ -224,7 +235,7 @@ impl<E: Num + Pod> TileProgram<E> {
     ///
     /// # Panics
     /// If an operand is too short for its strides, or of another kind than the program expects.
-    pub fn run(&self, scratch: &mut Arena, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
+    pub fn run(&self, scratch: &mut Scratch, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
         let reads: SmallVec<[*const u8; 32]> = inputs
             .iter()
             .zip(self.reads())
@@ -250,34 +261,9 @@ impl<E: Num + Pod> TileProgram<E> {
             })
             .collect();
         assert!(reads.len() == self.feeds.len() && writes.len() == self.needs.1.len(), "one operand for each input");
+        let bound = scratch.bind(self, 0);
         // SAFETY: every operand is as long as the program needs and of its kind, outputs are distinct mutable borrows.
-        unsafe { self.execute(scratch, &reads, &writes) }
-    }
-
-    /// Runs the program on addresses.
-    ///
-    /// # Safety
-    /// Each address is that of as many elements as [`reads`](Self::reads) and [`writes`](Self::writes) say, aligned and
-    /// initialised; nothing else reaches the written ones during the call, and reads overlap no write.
-    pub(crate) unsafe fn execute(&self, scratch: &mut Arena, reads: &[*const u8], writes: &[*mut u8]) {
-        let n: usize = self.dims.iter().product();
-        if n == 0 {
-            return;
-        }
-        let width = TILE.min(n.next_multiple_of(64 / size_of::<E>()));
-        let registers = self.registers + self.feeds.len();
-        let base = scratch.lanes::<E>(registers * width).as_mut_ptr();
-        let mut run = Run { program: self, reads, writes, slots: SmallVec::new(), moving: SmallVec::new(), width };
-        for slot in 0..registers {
-            // SAFETY: the scratch buffer holds `registers` registers of `width` elements.
-            run.slots.push(unsafe { base.add(slot * width) });
-        }
-        run.bind();
-        if n <= width && (!self.row_mode || self.dims.len() <= 1) {
-            run.tile(&Position { index: &[0; MAX_AXES], linear: 0, len: n });
-        } else {
-            run.tiles(n);
-        }
+        unsafe { bound.run(self, &reads, &writes) }
     }
 }
 

@@ -1,0 +1,380 @@
+//! A tile program with memory for its registers: kernel calls whose operands are addresses.
+
+use super::copies::{Row, block, run};
+use super::{Feed, Sink, Source, TILE, TileProgram, Tiling};
+use crate::lane::Num;
+use crate::map::{Kernel, Rows};
+use crate::memory::{Arena, Pod};
+use crate::strided::MAX_AXES;
+
+/// Memory in which tile programs run; kept between runs.
+#[derive(Default)]
+pub struct Scratch {
+    f32: Vec<Bound<f32>>,
+    f64: Vec<Bound<f64>>,
+    i64: Vec<Bound<i64>>,
+}
+
+/// An element type that tile programs have as lanes.
+pub trait TileLane: Num + Pod {
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn bounds(scratch: &mut Scratch) -> &mut Vec<Bound<Self>>;
+}
+
+macro_rules! tile_lane {
+    ($($t:ident),*) => {$(
+        impl TileLane for $t {
+            #[allow(private_interfaces)]
+            fn bounds(scratch: &mut Scratch) -> &mut Vec<Bound<Self>> {
+                &mut scratch.$t
+            }
+        }
+    )*};
+}
+tile_lane!(f32, f64, i64);
+
+impl Scratch {
+    /// Binds a program to place `number` of those for its element type.
+    pub(crate) fn bind<E: TileLane>(&mut self, program: &TileProgram<E>, number: usize) -> &mut Bound<E> {
+        let bounds = E::bounds(self);
+        if bounds.len() <= number {
+            bounds.resize_with(number + 1, Bound::default);
+        }
+        bounds[number].bind(program);
+        &mut bounds[number]
+    }
+
+    /// The program bound to place `number`.
+    #[inline]
+    pub(crate) fn bound<E: TileLane>(&mut self, number: usize) -> &mut Bound<E> {
+        &mut E::bounds(self)[number]
+    }
+}
+
+/// The calls of one program, over registers that it owns.
+pub(crate) struct Bound<E> {
+    memory: Arena,
+    calls: Vec<(Kernel<E>, Rows<E>)>,
+    /// Operands that lie in inputs or outputs.
+    uses: Vec<Use>,
+    moving: Vec<Moving<E>>,
+    /// Inputs that fill a register: input, register, and the value it holds.
+    constants: Vec<(usize, *mut E, Option<E>)>,
+    /// Inputs copied to registers, and results copied from them, by number.
+    gathers: Vec<(usize, *mut E)>,
+    scatters: Vec<(usize, *mut E)>,
+    /// The rows of which a small program's operands consist, with their number.
+    reads: Vec<(usize, Row<E>)>,
+    writes: Vec<(usize, Row<E>)>,
+    /// Elements from row to row of a register.
+    step: usize,
+}
+
+/// Operand `operand` of call `call` is moving operand `moving`.
+struct Use {
+    call: u32,
+    operand: u32,
+    moving: u32,
+}
+
+/// An operand in memory of the caller's: the present address of the tile's first element.
+struct Moving<E> {
+    at: *mut E,
+    outer: *mut E,
+    /// Number of the input, or of the store.
+    source: Result<usize, usize>,
+}
+
+impl<E> Default for Bound<E> {
+    fn default() -> Self {
+        Bound {
+            memory: Arena::default(),
+            calls: Vec::new(),
+            uses: Vec::new(),
+            moving: Vec::new(),
+            constants: Vec::new(),
+            gathers: Vec::new(),
+            scatters: Vec::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+            step: 0,
+        }
+    }
+}
+
+impl<E: Num + Pod> Bound<E> {
+    /// Gives the registers of a program their places.
+    fn bind(&mut self, program: &TileProgram<E>) {
+        let block = 64 / size_of::<E>();
+        let n: usize = program.dims.iter().product();
+        let (width, step) = match program.tiling {
+            Tiling::Small => (n.next_multiple_of(block), 0),
+            Tiling::Across => (TILE, 0),
+            Tiling::Rows { cols, rows } => (rows * cols.next_multiple_of(block), cols.next_multiple_of(block)),
+        };
+        self.step = step;
+        let slots = program.registers + program.feeds.len();
+        let base = self.memory.lanes::<E>(slots * width).as_mut_ptr();
+        let register = |slot: usize| base.wrapping_add(slot * width);
+        let feed = |i: usize| register(program.registers + i);
+
+        self.calls.clear();
+        self.uses.clear();
+        self.moving.clear();
+        self.constants.clear();
+        self.gathers.clear();
+        self.scatters.clear();
+        self.reads.clear();
+        self.writes.clear();
+        // Rows of an operand in memory are apart by its stride along the axis above the last.
+        let row_step = |strides: &[usize]| match program.tiling {
+            Tiling::Rows { .. } => strides.len().checked_sub(2).map_or(0, |axis| strides[axis]),
+            _ => 0,
+        };
+        let mut moving_of = [(); 2].map(|()| smallvec::SmallVec::<[u32; 32]>::new());
+        for (i, (kind, load)) in program.feeds.iter().enumerate() {
+            moving_of[0].push(self.moving.len() as u32);
+            match kind {
+                Feed::Constant => self.constants.push((i, feed(i), None)),
+                Feed::Direct => self.moving.push(Moving::of(Ok(i))),
+                Feed::Gather if program.tiling == Tiling::Small => {
+                    run(&program.dims, load, 0, &[0; MAX_AXES], n, feed(i), |row| self.reads.push((i, *row)));
+                }
+                Feed::Gather => self.gathers.push((i, feed(i))),
+            }
+        }
+        for (i, (sink, store)) in program.stores.iter().enumerate() {
+            moving_of[1].push(self.moving.len() as u32);
+            match sink {
+                Sink::Direct => self.moving.push(Moving::of(Err(i))),
+                Sink::Scatter if program.tiling == Tiling::Small => {
+                    let from = register(store.register as usize);
+                    run(&program.dims, store, store.offset, &[0; MAX_AXES], n, from, |row| {
+                        self.writes.push((store.buffer, *row));
+                    });
+                }
+                Sink::Scatter => self.scatters.push((i, register(store.register as usize))),
+            }
+        }
+        // Where the value of each register is: in the register, or in the output that it was written to.
+        let mut held: smallvec::SmallVec<[Option<u32>; 64]> = smallvec::smallvec![None; program.registers];
+        for (call, (op, sink)) in program.ops.iter().zip(&program.sinks).enumerate() {
+            let mut rows = Rows { at: [std::ptr::null_mut(); 4], steps: [0; 4] };
+            let mut in_memory = |rows: &mut Rows<E>, operand: usize, moving: u32, strides: &[usize]| {
+                rows.steps[operand] = row_step(strides);
+                self.uses.push(Use { call: call as u32, operand: operand as u32, moving });
+            };
+            for (operand, source) in (1..).zip(op.src) {
+                match source {
+                    Source::None => {}
+                    Source::Input(i) => match &program.feeds[i as usize] {
+                        (Feed::Direct, load) => {
+                            in_memory(&mut rows, operand, moving_of[0][i as usize], &load.strides);
+                        }
+                        (Feed::Constant, _) => rows.at[operand] = feed(i as usize),
+                        (Feed::Gather, _) => (rows.at[operand], rows.steps[operand]) = (feed(i as usize), step),
+                    },
+                    Source::Register(r) => match held[r as usize] {
+                        Some(store) => {
+                            let strides = &program.stores[store as usize].1.strides;
+                            in_memory(&mut rows, operand, moving_of[1][store as usize], strides);
+                        }
+                        None => (rows.at[operand], rows.steps[operand]) = (register(r as usize), step),
+                    },
+                }
+            }
+            held[op.dst as usize] = sink.map(|store| store as u32);
+            match sink {
+                Some(store) => in_memory(&mut rows, 0, moving_of[1][*store], &program.stores[*store].1.strides),
+                None => (rows.at[0], rows.steps[0]) = (register(op.dst as usize), step),
+            }
+            self.calls.push((op.kernel, rows));
+        }
+    }
+
+    /// Runs the program to which this is bound, on addresses.
+    ///
+    /// # Safety
+    /// Each address is that of as many elements as [`reads`](TileProgram::reads) and [`writes`](TileProgram::writes) say,
+    /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write.
+    #[inline]
+    pub(crate) unsafe fn run(&mut self, program: &TileProgram<E>, reads: &[*const u8], writes: &[*mut u8]) {
+        let n: usize = program.dims.iter().product();
+        if n == 0 {
+            return;
+        }
+        for (i, register, held) in &mut self.constants {
+            // SAFETY: the operand has at least one element of its kind.
+            let value = match program.feeds[*i].1.bools {
+                true => truth(unsafe { *reads[*i] }),
+                // SAFETY: as above.
+                false => unsafe { *reads[*i].cast::<E>() },
+            };
+            if held.is_none_or(|held| !same(held, value)) {
+                let width = match program.tiling {
+                    Tiling::Small => n.next_multiple_of(64 / size_of::<E>()),
+                    Tiling::Across => TILE,
+                    Tiling::Rows { cols, .. } => cols,
+                };
+                // SAFETY: a register of at least `width` elements, which nothing else refers to now.
+                unsafe { std::slice::from_raw_parts_mut(*register, width) }.fill(value);
+                *held = Some(value);
+            }
+        }
+        for moving in &mut self.moving {
+            moving.outer = match moving.source {
+                Ok(input) => reads[input].cast::<E>().cast_mut(),
+                Err(store) => {
+                    let store = &program.stores[store].1;
+                    writes[store.buffer].cast::<E>().wrapping_add(store.offset)
+                }
+            };
+            moving.at = moving.outer;
+        }
+        // SAFETY: the contract is handed on.
+        unsafe {
+            match program.tiling {
+                Tiling::Small => {
+                    self.reads.iter().for_each(|(input, row)| row.read(reads[*input]));
+                    self.calls(n.next_multiple_of(64 / size_of::<E>()), 1);
+                    self.writes.iter().for_each(|(buffer, row)| row.write(writes[*buffer]));
+                }
+                Tiling::Rows { cols, rows } => self.rows(program, reads, writes, cols, rows),
+                Tiling::Across => self.across(program, reads, writes, n),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run); moving operands are at rows of `n` elements inside of their memory.
+    #[inline(always)]
+    unsafe fn calls(&mut self, n: usize, rows: usize) {
+        for used in &self.uses {
+            self.calls[used.call as usize].1.at[used.operand as usize] = self.moving[used.moving as usize].at;
+        }
+        for (kernel, operands) in &self.calls {
+            // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
+            // destination; stores written in place share no element with each other, and reads overlap no write.
+            unsafe { kernel.rows(operands, n, rows) };
+        }
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run).
+    unsafe fn rows(
+        &mut self,
+        program: &TileProgram<E>,
+        reads: &[*const u8],
+        writes: &[*mut u8],
+        cols: usize,
+        rows: usize,
+    ) {
+        let dims = &program.dims[..];
+        let strides = |moving: &Moving<E>| match moving.source {
+            Ok(input) => &program.feeds[input].1.strides[..],
+            Err(store) => &program.stores[store].1.strides[..],
+        };
+        let last = dims.len() - 1;
+        let (above, inner) = (last.checked_sub(1).map_or(1, |axis| dims[axis]), dims[last]);
+        let outer = last.saturating_sub(1);
+        let mut index = [0usize; MAX_AXES];
+        loop {
+            for row in (0..above).step_by(rows) {
+                let height = rows.min(above - row);
+                for col in (0..inner).step_by(cols) {
+                    let width = cols.min(inner - col);
+                    if last > 0 {
+                        index[last - 1] = row;
+                    }
+                    index[last] = col;
+                    for moving in &mut self.moving {
+                        let step = last.checked_sub(1).map_or(0, |axis| strides(moving)[axis]);
+                        moving.at = moving.outer.wrapping_add(row * step + col);
+                    }
+                    // SAFETY: the tile lies in the index space, for which operands are long enough by the contract; the
+                    // registers hold a tile.
+                    unsafe {
+                        for (i, to) in &self.gathers {
+                            let load = &program.feeds[*i].1;
+                            let from = reads[*i];
+                            block(load, 0, &index[..=last], (height, width), *to, self.step, |row| row.read(from));
+                        }
+                        self.calls(width, height);
+                        for (i, from) in &self.scatters {
+                            let store = &program.stores[*i].1;
+                            let to = writes[store.buffer];
+                            let size = (height, width);
+                            block(store, store.offset, &index[..=last], size, *from, self.step, |row| row.write(to));
+                        }
+                    }
+                }
+            }
+            let mut axis = outer;
+            loop {
+                if axis == 0 {
+                    return;
+                }
+                axis -= 1;
+                index[axis] += 1;
+                for moving in &mut self.moving {
+                    moving.outer = moving.outer.wrapping_add(strides(moving)[axis]);
+                }
+                if index[axis] < dims[axis] {
+                    break;
+                }
+                for moving in &mut self.moving {
+                    moving.outer = moving.outer.wrapping_sub(strides(moving)[axis] * dims[axis]);
+                }
+                index[axis] = 0;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run).
+    unsafe fn across(&mut self, program: &TileProgram<E>, reads: &[*const u8], writes: &[*mut u8], n: usize) {
+        let dims = &program.dims[..];
+        let mut index = [0usize; MAX_AXES];
+        for start in (0..n).step_by(TILE) {
+            let len = TILE.min(n - start);
+            let mut rest = start;
+            for axis in (0..dims.len()).rev() {
+                index[axis] = rest % dims[axis];
+                rest /= dims[axis];
+            }
+            for moving in &mut self.moving {
+                moving.at = moving.outer.wrapping_add(start);
+            }
+            // SAFETY: as in `rows`, run by run.
+            unsafe {
+                for (i, to) in &self.gathers {
+                    let from = reads[*i];
+                    run(dims, &program.feeds[*i].1, 0, &index, len, *to, |row| row.read(from));
+                }
+                self.calls(len, 1);
+                for (i, from) in &self.scatters {
+                    let store = &program.stores[*i].1;
+                    let to = writes[store.buffer];
+                    run(dims, store, store.offset, &index, len, *from, |row| row.write(to));
+                }
+            }
+        }
+    }
+}
+
+impl<E> Moving<E> {
+    fn of(source: Result<usize, usize>) -> Self {
+        Moving { at: std::ptr::null_mut(), outer: std::ptr::null_mut(), source }
+    }
+}
+
+/// A truth value as a lane.
+pub(super) fn truth<E: Num>(bit: u8) -> E {
+    if bit != 0 { E::ONE } else { E::ZERO }
+}
+
+/// Whether two values have the same bits, but for NaNs, which are never the same.
+fn same<E: Num>(a: E, b: E) -> bool {
+    a == b && a.to_f64().is_sign_negative() == b.to_f64().is_sign_negative()
+}
