@@ -52,3 +52,4 @@ pub use tape::{IntoTensor, Tape};
 pub use tensor::Tensor;
 pub use tree::Tree;
 pub use var::Var;
+pub use wengert_kernels::{set_threads, threads};

@@ -18,8 +18,8 @@ struct Options {
     /// Systems by name, separated by commas, or `all`.
     #[arg(long, default_value = "all")]
     pub(crate) systems: String,
-    /// Threads; wengert runs on one, so anything else is refused rather than mislabelled.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=1))]
+    /// Threads that share a program's work.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) threads: u8,
     /// Seconds to spend on each row.
     #[arg(long, default_value_t = 3.0)]
@@ -37,6 +37,7 @@ enum What {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
+    wengert::set_threads(options.threads.into());
     let shapes = shapes::named(&options.shapes)?;
     match options.what {
         What::Train => train::run(&shapes, &options),

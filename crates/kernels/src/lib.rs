@@ -17,6 +17,7 @@ mod random;
 mod reduce;
 mod script;
 mod strided;
+mod threads;
 mod tile;
 
 pub use isa::{Isa, available, isa};
@@ -24,7 +25,8 @@ pub use lane::{Lane, Num, Unfused};
 pub use map::{Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for};
 pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use random::{fold_in, uniform_f32, uniform_f64};
-pub use reduce::{ReduceShape, Reduction, reduce};
-pub use script::{Call, GemmShape, Line, Operand, Path, Slot, run_script};
+pub use reduce::{ReduceShape, Reduction, reduce, reduce_shared};
+pub use script::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, Slot, run_scripts};
 pub use strided::{MAX_AXES, copy, for_each_row};
+pub use threads::{for_each, set_threads, threads};
 pub use tile::{InputData, Load, Output, Scratch, Source, Store, TILE, TileLane, TileOp, TileProgram};

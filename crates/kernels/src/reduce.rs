@@ -9,6 +9,7 @@
 use crate::isa::{Task, dispatch};
 use crate::lane::Num;
 use crate::memory::Pod;
+use crate::threads::{for_each, threads};
 
 /// What a reduction does with its addends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +65,31 @@ pub struct ReduceShape {
     pub reduced: (usize, usize),
     /// Kept positions inside of the reduced axis (stride 1).
     pub inner: usize,
+}
+
+/// [`reduce`] whose columns several [threads](crate::threads) share, if they are many: the same bits.
+///
+/// # Panics
+/// If the extents leave a slice, or a maximum or minimum has no elements.
+pub fn reduce_shared<E: Num + Pod>(kind: Reduction, shape: ReduceShape, dst: &mut [E], src: &[E]) {
+    /// Addends that are worth another thread.
+    const WORTHWHILE: usize = 1 << 17;
+    /// Columns are split at multiples of this, so that every part runs along rows.
+    const GRAIN: usize = 32;
+    let blocks = shape.inner.div_ceil(GRAIN);
+    let parts = threads().min(shape.reduced.0 * shape.inner / WORTHWHILE).min(blocks);
+    if parts < 2 || shape.outer.0 != 1 || !shape.inner.is_multiple_of(GRAIN) {
+        return reduce(kind, shape, dst, src);
+    }
+    let (mut rest, mut from) = (&mut dst[..shape.inner], 0);
+    let mut tasks = Vec::with_capacity(parts);
+    for part in 1..=parts {
+        let to = blocks * part / parts * GRAIN;
+        let (task, after) = std::mem::take(&mut rest).split_at_mut(to - from);
+        tasks.push((ReduceShape { inner: to - from, ..shape }, task, &src[from..]));
+        (rest, from) = (after, to);
+    }
+    for_each(tasks, |(shape, dst, src)| reduce(kind, shape, dst, src));
 }
 
 /// Reduces `src` into `dst` (`[outer, inner]`, contiguous).

@@ -8,8 +8,10 @@
 use crate::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_packed};
 use crate::memory::{Memory, Span};
 use crate::reduce::{ReduceShape, Reduction, reduce};
-use crate::strided::copy;
+use crate::strided::{copy, for_each_row};
+use crate::threads::for_each;
 use crate::tile::{Scratch, TileLane, TileProgram};
+use smallvec::SmallVec;
 
 /// How a place moves from step to step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,15 @@ pub struct GemmShape {
     pub c: usize,
 }
 
+/// Extents of a batch of products, and the element strides of A, B and C along them.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchShape<'p> {
+    /// Extents.
+    pub dims: &'p [usize],
+    /// Strides of A, B and C.
+    pub steps: [&'p [usize]; 3],
+}
+
 /// What an instruction does. Reads and writes are given in the order named here.
 pub enum Call<'p> {
     /// A tile program: its inputs; its output buffers.
@@ -91,6 +102,10 @@ pub enum Call<'p> {
     GemmF32(GemmShape),
     /// As `GemmF32`.
     GemmF64(GemmShape),
+    /// A product for each index of a batch: A and B; C.
+    BatchF32(GemmShape, BatchShape<'p>),
+    /// As `BatchF32`.
+    BatchF64(GemmShape, BatchShape<'p>),
     /// A product with a packed right operand: A; C.
     PackedF32(GemmShape, &'p PackedB<f32>),
     /// As `PackedF32`.
@@ -132,6 +147,15 @@ impl Call<'_> {
             let reads = vec![(reach(&[g.m, g.k], &[g.a.0, g.a.1]), size), (reach(&[g.k, g.n], &[g.b.0, g.b.1]), size)];
             (reads, vec![(reach(&[g.m, g.n], &[g.c, 1]), size)])
         };
+        let batch = |g: &GemmShape, b: &BatchShape<'_>, size: usize| -> Needs {
+            let whole = |rows: usize, cols: usize, strides: [usize; 2], steps: &[usize]| {
+                let dims: Vec<usize> = b.dims.iter().copied().chain([rows, cols]).collect();
+                let strides: Vec<usize> = steps.iter().copied().chain(strides).collect();
+                (reach(&dims, &strides), size)
+            };
+            let reads = vec![whole(g.m, g.k, [g.a.0, g.a.1], b.steps[0]), whole(g.k, g.n, [g.b.0, g.b.1], b.steps[1])];
+            (reads, vec![whole(g.m, g.n, [g.c, 1], b.steps[2])])
+        };
         let reduce = |shape: &ReduceShape, size: usize| -> Needs {
             let dims = [shape.outer.0, shape.reduced.0, shape.inner];
             let read = reach(&dims, &[shape.outer.1, shape.reduced.1, 1]);
@@ -147,6 +171,8 @@ impl Call<'_> {
             Call::TileI64(program) => tile(program),
             Call::GemmF32(shape) => gemm(shape, 4),
             Call::GemmF64(shape) => gemm(shape, 8),
+            Call::BatchF32(shape, b) => batch(shape, b, 4),
+            Call::BatchF64(shape, b) => batch(shape, b, 8),
             Call::PackedF32(shape, _) => first_read(gemm(shape, 4)),
             Call::PackedF64(shape, _) => first_read(gemm(shape, 8)),
             Call::ReduceF32(_, shape) => reduce(shape, 4),
@@ -188,6 +214,31 @@ impl Call<'_> {
             gemm::<E>(a, b, MatMut::new(c, g.m, g.n, g.c), false);
         }
         // SAFETY: by the contract.
+        unsafe fn batch<E: GemmElem>(
+            g: &GemmShape,
+            b: &BatchShape<'_>,
+            needs: &Needs,
+            reads: &[*const u8],
+            writes: &[*mut u8],
+        ) {
+            // SAFETY: by the contract.
+            let (left, right, out): (&[E], &[E], &mut [E]) =
+                unsafe { (from(reads[0], needs.0[0]), from(reads[1], needs.0[1]), into(writes[0], needs.1[0])) };
+            if out.is_empty() {
+                return;
+            }
+            // The walk's last axis is made of single steps.
+            let dims: SmallVec<[usize; 6]> = b.dims.iter().copied().chain([1]).collect();
+            let steps: [SmallVec<[usize; 6]>; 3] = b.steps.map(|steps| steps.iter().copied().chain([0]).collect());
+            for_each_row(&dims, [&steps[0][..], &steps[1], &steps[2]], |at| {
+                let (a, b) = (
+                    Mat::new(&left[at[0]..], g.m, g.k, g.a.0, g.a.1),
+                    Mat::new(&right[at[1]..], g.k, g.n, g.b.0, g.b.1),
+                );
+                gemm(a, b, MatMut::new(&mut out[at[2]..], g.m, g.n, g.c), false);
+            });
+        }
+        // SAFETY: by the contract.
         unsafe fn packed<E: GemmElem>(
             g: &GemmShape,
             b: &PackedB<E>,
@@ -207,6 +258,8 @@ impl Call<'_> {
                 Call::TileI64(program) => scratch.bound(place).run(program, reads, writes),
                 Call::GemmF32(shape) => product::<f32>(shape, needs, reads, writes),
                 Call::GemmF64(shape) => product::<f64>(shape, needs, reads, writes),
+                Call::BatchF32(shape, b) => batch::<f32>(shape, b, needs, reads, writes),
+                Call::BatchF64(shape, b) => batch::<f64>(shape, b, needs, reads, writes),
                 Call::PackedF32(shape, b) => packed(shape, b, needs, reads, writes),
                 Call::PackedF64(shape, b) => packed(shape, b, needs, reads, writes),
                 Call::ReduceF32(kind, shape) => {
@@ -238,44 +291,120 @@ pub struct Line<'p> {
     pub writes: Vec<Operand>,
 }
 
-/// Runs `lines` for `steps` steps, with slots that move.
+/// Lines over slots of their own.
+pub struct Script<'p> {
+    /// Places that move from step to step.
+    pub slots: Vec<Slot>,
+    /// What happens at a step.
+    pub lines: Vec<Line<'p>>,
+}
+
+/// Runs scripts for `steps` steps, each on a thread of its own as far as there are threads; `scratch` is grown to one for
+/// each.
 ///
 /// # Panics
 /// If an operand leaves its region at some step, is misaligned, or a write is to a read-only region or overlaps another
-/// operand of its instruction: a planner's bug. Nothing has run then.
-pub fn run_script(memory: &mut Memory<'_>, scratch: &mut Scratch, slots: &[Slot], lines: &[Line<'_>], steps: usize) {
+/// operand of its instruction, or any operand of another script at any step: a planner's bug. Nothing has run then.
+pub fn run_scripts(memory: &mut Memory<'_>, scratch: &mut Vec<Scratch>, scripts: &[Script<'_>], steps: usize) {
     if steps == 0 {
         return;
     }
-    let needs: Vec<Needs> = lines.iter().map(|line| line.call.needs()).collect();
-    for (line, needs) in lines.iter().zip(&needs) {
-        check(memory, slots, line, needs, steps);
-    }
-    for (place, line) in lines.iter().enumerate() {
-        match line.call {
-            Call::TileF32(program) => drop(scratch.bind(program, place)),
-            Call::TileF64(program) => drop(scratch.bind(program, place)),
-            Call::TileI64(program) => drop(scratch.bind(program, place)),
-            _ => {}
+    let needs: Vec<Vec<Needs>> =
+        scripts.iter().map(|script| script.lines.iter().map(|line| line.call.needs()).collect()).collect();
+    for (script, needs) in scripts.iter().zip(&needs) {
+        for (line, needs) in script.lines.iter().zip(needs) {
+            check(memory, &script.slots, line, needs, steps);
         }
     }
-    let bases: Vec<*mut u8> = slots.iter().map(|slot| memory.base(slot.region)).collect();
-    let mut places: Vec<*mut u8> = vec![std::ptr::null_mut(); slots.len()];
-    let mut reads: Vec<*const u8> = Vec::with_capacity(64);
-    let mut writes: Vec<*mut u8> = Vec::with_capacity(64);
-    for s in 0..steps {
-        for ((place, base), slot) in places.iter_mut().zip(&bases).zip(slots) {
-            // An unused slot may lie anywhere, so the address is computed without a claim about its object.
-            *place = base.wrapping_add(slot.at(s));
+    check_apart(scripts, &needs, steps);
+    if scratch.len() < scripts.len() {
+        scratch.resize_with(scripts.len(), Scratch::default);
+    }
+    let runs: Vec<Run<'_>> = scripts
+        .iter()
+        .zip(&needs)
+        .zip(scratch)
+        .map(|((script, needs), scratch)| {
+            let bases = script.slots.iter().map(|slot| memory.base(slot.region)).collect();
+            Run { script, needs, scratch, bases }
+        })
+        .collect();
+    for_each(runs, |run| {
+        // SAFETY: `check` proved for every step that operands are inside their regions, aligned, and that no write
+        // overlaps another operand of its line, `check_apart` that none overlaps an operand of another script;
+        // `&mut Memory` keeps everything else away until all have ended.
+        unsafe { run.all(steps) }
+    });
+}
+
+/// A checked script on its way.
+struct Run<'r> {
+    script: &'r Script<'r>,
+    needs: &'r [Needs],
+    scratch: &'r mut Scratch,
+    /// The address of each slot's region.
+    bases: Vec<*mut u8>,
+}
+
+// SAFETY: the addresses are used under the contract of `all`.
+unsafe impl Send for Run<'_> {}
+
+impl Run<'_> {
+    /// # Safety
+    /// Operands are inside their regions and aligned at every step, and while this runs nothing else writes what it reads
+    /// or touches what it writes.
+    unsafe fn all(self, steps: usize) {
+        let Script { slots, lines } = self.script;
+        let scratch = self.scratch;
+        for (place, line) in lines.iter().enumerate() {
+            match line.call {
+                Call::TileF32(program) => drop(scratch.bind(program, place)),
+                Call::TileF64(program) => drop(scratch.bind(program, place)),
+                Call::TileI64(program) => drop(scratch.bind(program, place)),
+                _ => {}
+            }
         }
-        for (at, (line, needs)) in lines.iter().zip(&needs).enumerate() {
-            reads.clear();
-            writes.clear();
-            reads.extend(line.reads.iter().map(|o| places[o.slot].wrapping_add(o.offset).cast_const()));
-            writes.extend(line.writes.iter().map(|o| places[o.slot].wrapping_add(o.offset)));
-            // SAFETY: `check` proved for every step that operands are inside their regions, aligned, and that
-            // no write overlaps another operand; `&mut Memory` keeps everything else away.
-            unsafe { line.call.run((scratch, at), needs, &reads, &writes) };
+        let mut places: Vec<*mut u8> = vec![std::ptr::null_mut(); slots.len()];
+        let mut reads: Vec<*const u8> = Vec::with_capacity(64);
+        let mut writes: Vec<*mut u8> = Vec::with_capacity(64);
+        for s in 0..steps {
+            for ((place, base), slot) in places.iter_mut().zip(&self.bases).zip(slots) {
+                // An unused slot may lie anywhere, so the address is computed without a claim about its object.
+                *place = base.wrapping_add(slot.at(s));
+            }
+            for (at, (line, needs)) in lines.iter().zip(self.needs).enumerate() {
+                reads.clear();
+                writes.clear();
+                reads.extend(line.reads.iter().map(|o| places[o.slot].wrapping_add(o.offset).cast_const()));
+                writes.extend(line.writes.iter().map(|o| places[o.slot].wrapping_add(o.offset)));
+                // SAFETY: by the contract.
+                unsafe { line.call.run((scratch, at), needs, &reads, &writes) };
+            }
+        }
+    }
+}
+
+/// Proves that no write of a script overlaps an operand of another one, whatever steps they are at.
+fn check_apart(scripts: &[Script<'_>], needs: &[Vec<Needs>], steps: usize) {
+    if scripts.len() < 2 {
+        return;
+    }
+    let ranges = |at: usize, writes: bool| -> Vec<Range> {
+        let mut all: Vec<Range> = Vec::new();
+        for (line, (read, write)) in scripts[at].lines.iter().zip(&needs[at]) {
+            let (operands, needs) = if writes { (&line.writes, write) } else { (&line.reads, read) };
+            for (o, (n, size)) in operands.iter().zip(needs) {
+                all.push(Range { slot: scripts[at].slots[o.slot], offset: o.offset, bytes: n * size });
+            }
+        }
+        all
+    };
+    for i in 0..scripts.len() {
+        let writes = ranges(i, true);
+        for j in (0..scripts.len()).filter(|j| *j != i) {
+            for other in ranges(j, true).iter().chain(&ranges(j, false)) {
+                assert!(writes.iter().all(|w| w.never_meets(other, steps)), "scripts share what one of them writes");
+            }
         }
     }
 }
@@ -327,6 +456,29 @@ impl Range {
     fn hull(&self, steps: usize) -> (usize, usize) {
         let ends = [self.at(0), self.at(steps - 1), self.at(Ord::min(1, steps - 1))];
         (ends.map(|e| e.0).into_iter().fold(usize::MAX, Ord::min), ends.map(|e| e.1).into_iter().fold(0, Ord::max))
+    }
+
+    /// Whether this, at any step, overlaps no byte of the other at any step. May answer no where it is so.
+    fn never_meets(&self, other: &Range, steps: usize) -> bool {
+        if self.slot.region != other.slot.region || self.bytes == 0 || other.bytes == 0 {
+            return true;
+        }
+        let apart = |a: (usize, usize), b: (usize, usize)| a.1 <= b.0 || b.1 <= a.0;
+        if apart(self.hull(steps), other.hull(steps)) {
+            return true;
+        }
+        // Parts of rows: whichever row each is at, they are apart if they are so around a row.
+        let row = |path: Path| match path {
+            Path::Forward(row) | Path::Backward(row) | Path::Alternate { row, .. } => row,
+            Path::Still => 0,
+        };
+        let (row, other_row) = (row(self.slot.path), row(other.slot.path));
+        if row != other_row || row == 0 {
+            return false;
+        }
+        let (a, b) = (self.at(0).0 % row, other.at(0).0 % row);
+        let ahead = (b + row - a) % row;
+        self.bytes <= ahead && ahead + other.bytes <= row
     }
 
     fn ever_overlaps(&self, other: &Range, steps: usize) -> bool {

@@ -7,7 +7,7 @@ use crate::shape::{Shape, Strides};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
-use wengert_kernels::{Path, ReduceShape, Reduction, TileProgram};
+use wengert_kernels::{MAX_AXES, Path, ReduceShape, Reduction, TileProgram};
 
 /// The number of a buffer in its block.
 pub(crate) type Buf = usize;
@@ -173,10 +173,16 @@ impl IndexInstr {
     }
 }
 
-/// A loop: `steps` runs of a block, whose ports move through the buffers of the block around it.
+/// A loop: `steps` runs of a block, whose ports move through the buffers of the block around it. Several shards, which
+/// run on threads of their own, take a part of the rows each.
 pub(crate) struct LoopInstr {
-    pub block: Arc<Block>,
     pub steps: usize,
+    pub shards: Vec<Shard>,
+}
+
+/// All steps of a loop for some of its rows.
+pub(crate) struct Shard {
+    pub block: Arc<Block>,
     /// The arena of the body, a buffer of the block around.
     pub arena: Buf,
     pub ports: Vec<Moving>,
@@ -189,6 +195,31 @@ pub(crate) struct Moving {
     /// Byte offset at the first step.
     pub start: usize,
     pub path: Path,
+}
+
+impl Block {
+    /// Whether a loop over the block can run as a script: its instructions cannot fail, and each is one call.
+    pub(crate) fn is_script(&self) -> bool {
+        self.code.iter().all(|instr| match instr {
+            Instr::Tile(_) | Instr::Reduce(_) | Instr::Copy { .. } => true,
+            Instr::Gemm(op) => op.m * op.n > 0 && op.batch.len() < MAX_AXES,
+            _ => false,
+        })
+    }
+
+    /// About the nanoseconds that a run takes.
+    pub(crate) fn cost(&self) -> usize {
+        let one = |instr: &Instr| match instr {
+            Instr::Gemm(op) => 2 * op.m * op.n * op.k * op.batch.iter().product::<usize>() / 100,
+            Instr::Tile(tile) => match &tile.program {
+                AnyTile::F32(program) => program.work() / 12,
+                AnyTile::F64(program) => program.work() / 6,
+                AnyTile::I64(program) => program.work() / 6,
+            },
+            _ => 0,
+        };
+        self.code.iter().map(one).sum()
+    }
 }
 
 impl Instr {
@@ -211,8 +242,10 @@ impl Instr {
                 [op.table.0, op.index.0, op.values.0].into_iter().for_each(visit);
             }
             Instr::Loop(inside) => {
-                visit(inside.arena);
-                inside.ports.iter().for_each(|port| visit(port.buf));
+                for shard in &inside.shards {
+                    visit(shard.arena);
+                    shard.ports.iter().for_each(|port| visit(port.buf));
+                }
             }
         }
     }

@@ -341,16 +341,16 @@ fn live_loop(inner: &Inner, def: &ScanDef, need: &LoopNeed, options: PlanOptions
     })
 }
 
-impl Loop {
-    /// The structure of the body as a key: equal for equal bodies, wherever on a tape they were recorded. Which ports
-    /// are carries decides what the body writes, so it is part of it; the number of steps is not.
-    pub(super) fn body_key(&self, options: PlanOptions) -> u128 {
-        let mut hasher = StructureHasher::new();
-        (options, self.carries).hash(&mut hasher);
-        self.body.write_key(&mut hasher);
-        hasher.finish128()
-    }
+/// The structure of a loop's body as a key: equal for equal bodies, wherever on a tape they were recorded. Which ports
+/// are carries decides what the body writes, so it is part of it; the number of steps is not.
+pub(super) fn body_key(inside: &Loop, body: &Graph, options: PlanOptions) -> u128 {
+    let mut hasher = StructureHasher::new();
+    (options, inside.carries).hash(&mut hasher);
+    body.write_key(&mut hasher);
+    hasher.finish128()
+}
 
+impl Loop {
     /// The body nodes that need a place outside of the step: the next carries, and the taps that are neither
     /// a carry nor a next carry.
     pub(super) fn written(&self) -> Vec<usize> {

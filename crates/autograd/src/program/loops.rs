@@ -1,11 +1,13 @@
 //! Loops: where carries, items and taps lie, and how the body's ports move through them.
 
 use super::cache;
-use super::code::{Buf, Instr, LoopInstr, Moving};
-use super::graph::{GraphOp, Loop, LoopOutput};
+use super::code::{Block, Buf, Instr, LoopInstr, Moving, Shard};
+use super::graph::{GraphOp, Loop, LoopOutput, body_key};
 use super::lower::{Lower, Place, body};
+use super::shard::Separable;
 use crate::shape::Shape;
-use wengert_kernels::Path;
+use std::sync::Arc;
+use wengert_kernels::{Path, threads};
 
 /// Where a carry is at each step.
 struct Carry {
@@ -27,7 +29,8 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
     let Loop { carries, items, steps, reverse, .. } = **inside;
     let options = lower.options;
     let written = inside.written();
-    let block = cache::block(inside.body_key(options), || body(&inside.body, inputs.len(), &written, options));
+    let block =
+        cache::block(body_key(inside, &inside.body, options), || body(&inside.body, inputs.len(), &written, options));
 
     let (next, taps) = inside.body.outputs.split_at(carries);
     let port_shape = |port: usize| -> Shape {
@@ -86,9 +89,9 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
         };
         slabs.push(Place { buf, offset, strides });
     }
-    let arena = lower.buffer(super::code::Home::Arena(0), crate::dtype::DType::Bool, block.arena_bytes);
     if steps > 0 {
-        lower.emit(Instr::Loop(LoopInstr { block, steps, arena, ports }));
+        let shards = shards(lower, inside, block, ports, &written);
+        lower.emit(Instr::Loop(LoopInstr { steps, shards }));
     }
     for (node, user) in graph.nodes.iter().enumerate() {
         if let GraphOp::LoopOutput(index) = user.op
@@ -109,6 +112,48 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
             lower.alias(node, place);
         }
     }
+}
+
+/// The least work, in nanoseconds, that is worth another thread.
+const WORTHWHILE: usize = 40_000;
+
+/// The loop in one piece, or its rows in as many parts as there are threads.
+fn shards(
+    lower: &mut Lower<'_>,
+    inside: &Loop,
+    block: Arc<Block>,
+    ports: Vec<Moving>,
+    written: &[usize],
+) -> Vec<Shard> {
+    let parts = threads().min(block.cost() * inside.steps / WORTHWHILE);
+    let arena = |lower: &mut Lower<'_>, block: &Block| {
+        lower.buffer(super::code::Home::Arena(0), crate::dtype::DType::Bool, block.arena_bytes)
+    };
+    let separable = if parts > 1 && lower.options.optimise && block.is_script() { Separable::of(inside) } else { None };
+    let Some(separable) = separable else {
+        return vec![Shard { arena: arena(lower, &block), block, ports }];
+    };
+    // Ports are the inputs in order, then the written nodes.
+    let inputs = ports.len() - written.len();
+    let port = |index: usize| match index.checked_sub(inputs) {
+        Some(index) => Some(written[index]),
+        None => inside.body.port(index),
+    };
+    let row_bytes: Vec<usize> =
+        (0..ports.len()).map(|at| port(at).map_or(0, |node| separable.row_bytes(&inside.body, node))).collect();
+    let parts = parts.min(separable.rows);
+    let first = |part: usize| separable.rows * part / parts;
+    (0..parts)
+        .map(|part| {
+            let count = first(part + 1) - first(part);
+            let narrow = separable.narrowed(&inside.body, count);
+            let key = body_key(inside, &narrow, lower.options);
+            let block = cache::block(key, || body(&narrow, inputs, written, lower.options));
+            let from = |(port, bytes): (&Moving, &usize)| Moving { start: port.start + first(part) * bytes, ..*port };
+            let ports = ports.iter().zip(&row_bytes).map(from).collect();
+            Shard { arena: arena(lower, &block), block, ports }
+        })
+        .collect()
 }
 
 impl Carry {

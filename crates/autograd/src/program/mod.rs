@@ -13,6 +13,7 @@ mod layout;
 mod loops;
 mod lower;
 mod run;
+mod shard;
 mod simplify;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::node::{NodeId, Op, StructureHasher};
 use crate::tape::{Inner, Tape};
 use crate::tensor::Tensor;
 use std::sync::Arc;
+use wengert_kernels::threads;
 
 /// How a recording becomes a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,14 +54,17 @@ pub(crate) struct Step {
 impl Step {
     /// The step of a loss with respect to some leaves, if its key is known.
     pub(crate) fn known(key: u128) -> Option<Arc<Step>> {
-        cache::step(key)
+        cache::step(with_threads(key))
     }
 
     /// Compiles and remembers the step: `gradients` are those of its leaves.
     pub(crate) fn remember(key: u128, tape: &Tape, loss: NodeId, gradients: &[Option<NodeId>]) -> Result<Arc<Step>> {
         let asked: Vec<NodeId> = std::iter::once(loss).chain(gradients.iter().flatten().copied()).collect();
         let program = program_of(&tape.inner.borrow(), &asked, PlanOptions { optimise: true })?;
-        Ok(cache::remember(key, Step { program, present: gradients.iter().map(Option::is_some).collect() }))
+        Ok(cache::remember(
+            with_threads(key),
+            Step { program, present: gradients.iter().map(Option::is_some).collect() },
+        ))
     }
 
     /// The loss, then the gradients that are present.
@@ -90,6 +95,11 @@ pub(crate) fn evaluate_with(tape: &Tape, asked: &[NodeId], options: PlanOptions)
     Ok(values.into_iter().map(|value| value.expect("every asked value is held or computed")).collect())
 }
 
+/// The key of a plan for the number of threads in use.
+fn with_threads(key: u128) -> u128 {
+    key.wrapping_add(threads() as u128)
+}
+
 /// The program that computes the asked nodes, from the cache or made now.
 fn program_of(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<Arc<Program>> {
     let mut hasher = StructureHasher::new();
@@ -110,7 +120,7 @@ fn program_of(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<A
         }
         hasher.write_hash(node.hash);
     }
-    cache::program(hasher.finish128(), || compile(inner, asked, options))
+    cache::program(with_threads(hasher.finish128()), || compile(inner, asked, options))
 }
 
 fn compile(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<Program> {

@@ -39,7 +39,7 @@ pub use mat::{Mat, MatMut};
 pub use pack::PackedB;
 pub use peak::peak_fma;
 
-use crate::{Isa, available, isa};
+use crate::{Isa, available, for_each, isa, threads};
 use driver::Source;
 
 mod sealed {
@@ -117,6 +117,39 @@ gemm_elem!(f64, f64_kernels, turn_scalar, 512);
 pub fn gemm<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumulate: bool) {
     check("gemm", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
     driver::product(isa(), a, Source::View(b), c, accumulate);
+}
+
+/// [`gemm`] whose columns or rows several [threads](crate::threads) share, if it is large: the same bits.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[track_caller]
+pub fn gemm_shared<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumulate: bool) {
+    check("gemm", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+    /// Multiplications that are worth another thread.
+    const WORTHWHILE: usize = 1 << 21;
+    /// Rows or columns are split at multiples of this: whole panels of every kernel but the last.
+    const GRAIN: usize = 64;
+    let (m, n) = (c.rows(), c.cols());
+    let parts = threads().min(m * n * a.cols() / WORTHWHILE).min(m.max(n).div_ceil(GRAIN));
+    if parts < 2 {
+        return driver::product(isa(), a, Source::View(b), c, accumulate);
+    }
+    let by_cols = n >= m;
+    let blocks = m.max(n).div_ceil(GRAIN);
+    let mut rest = c;
+    let mut tasks = Vec::with_capacity(parts);
+    let mut from = 0;
+    for part in 1..=parts {
+        let to = (blocks * part / parts * GRAIN).min(m.max(n));
+        let (task, after) = if by_cols { rest.split_at_col(to - from) } else { rest.split_at_row(to - from) };
+        tasks.push(match by_cols {
+            true => (a, b.col_range(from, to - from), task),
+            false => (a.row_range(from, to - from), b, task),
+        });
+        (rest, from) = (after, to);
+    }
+    for_each(tasks, |(a, b, c)| driver::product(isa(), a, Source::View(b), c, accumulate));
 }
 
 /// [`gemm`] with a `B` packed beforehand: the same bits, without packing it again for every product.

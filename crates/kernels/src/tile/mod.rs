@@ -217,6 +217,11 @@ impl<E: TileLane> TileProgram<E> {
         TileProgram { ops, feeds, stores, sinks: direct, registers, dims, tiling, needs: (reads, writes) }
     }
 
+    /// Kernel calls times elements.
+    pub fn work(&self) -> usize {
+        self.ops.len() * self.dims.iter().product::<usize>()
+    }
+
     /// The elements that each input holds from its first to its last, and whether they are truth values.
     pub(crate) fn reads(&self) -> impl Iterator<Item = (usize, bool)> {
         self.needs.0.iter().zip(&self.feeds).map(|(len, (_, load))| (*len, load.bools))
