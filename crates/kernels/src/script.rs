@@ -43,6 +43,15 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Bytes from a step to the next, if it goes through a buffer.
+    fn ahead(&self) -> isize {
+        match self.path {
+            Path::Forward(row) => row as isize,
+            Path::Backward(row) => -(row as isize),
+            Path::Still | Path::Alternate { .. } => 0,
+        }
+    }
+
     /// The byte at step `s`.
     #[inline]
     pub fn at(&self, s: usize) -> usize {
@@ -337,6 +346,19 @@ pub fn run_scripts(memory: &mut Memory<'_>, scratch: &mut Vec<Scratch>, scripts:
     });
 }
 
+/// Bytes that stay in the second-level cache from one loop to the next.
+const NEAR: usize = 512 << 10;
+
+fn bind<E: TileLane>(
+    scratch: &mut Scratch,
+    program: &TileProgram<E>,
+    place: usize,
+    reads: &[isize],
+    writes: &[isize],
+) {
+    scratch.bind(program, place).look_ahead(program, reads, writes);
+}
+
 /// A checked script on its way.
 struct Run<'r> {
     script: &'r Script<'r>,
@@ -356,11 +378,15 @@ impl Run<'_> {
     unsafe fn all(self, steps: usize) {
         let Script { slots, lines } = self.script;
         let scratch = self.scratch;
+        let far = slots.iter().map(|slot| slot.ahead().unsigned_abs() * steps).sum::<usize>() > NEAR;
         for (place, line) in lines.iter().enumerate() {
+            let ahead = |o: &Operand| if far { slots[o.slot].ahead() } else { 0 };
+            let reads: SmallVec<[isize; 32]> = line.reads.iter().map(ahead).collect();
+            let writes: SmallVec<[isize; 32]> = line.writes.iter().map(ahead).collect();
             match line.call {
-                Call::TileF32(program) => drop(scratch.bind(program, place)),
-                Call::TileF64(program) => drop(scratch.bind(program, place)),
-                Call::TileI64(program) => drop(scratch.bind(program, place)),
+                Call::TileF32(program) => bind(scratch, program, place, &reads, &writes),
+                Call::TileF64(program) => bind(scratch, program, place, &reads, &writes),
+                Call::TileI64(program) => bind(scratch, program, place, &reads, &writes),
                 _ => {}
             }
         }

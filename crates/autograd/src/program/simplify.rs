@@ -98,11 +98,22 @@ fn invariant_product(inside: &Loop, node: usize) -> Option<(usize, usize)> {
 
 /// Computes products of scanned values before the loop; their results are scanned instead.
 fn hoist(out: &mut Graph, inside: &mut Loop, mut inputs: SmallVec<[usize; 4]>) -> SmallVec<[usize; 4]> {
+    /// Rows from which a product runs at full speed; with as many at each step, nothing is gained by taking all steps
+    /// together, and the results need not go through memory.
+    const ENOUGH_ROWS: usize = 16;
+    /// Bytes of matrices that stay in the second-level cache from step to step.
+    const NEAR: usize = 640 << 10;
+    let matrices = (0..inside.body.nodes.len()).filter_map(|node| invariant_product(inside, node)).map(|(_, right)| {
+        let node = &out.nodes[inputs[right]];
+        node.shape.numel() * node.dtype.size()
+    });
+    let near = matrices.sum::<usize>() <= NEAR;
     let mut new_items: Vec<(usize, usize)> = Vec::new();
     for node in 0..inside.body.nodes.len() {
         let Some((left, right)) = invariant_product(inside, node) else { continue };
         let right = inputs[right];
-        if !liftable(inside, left, 0) {
+        let enough = inside.body.nodes[node].shape[0] >= ENOUGH_ROWS;
+        if (enough && near) || !liftable(inside, left, 0) {
             continue;
         }
         let rows = lift(out, inside, &inputs, left);

@@ -82,6 +82,8 @@ struct Use {
 struct Moving<E> {
     at: *mut E,
     outer: *mut E,
+    /// Bytes from here to where the next run finds the operand, if it pays to fetch it now; else 0.
+    ahead: isize,
     /// Number of the input, or of the store.
     source: Result<usize, usize>,
 }
@@ -193,6 +195,16 @@ impl<E: Num + Pod> Bound<E> {
         }
     }
 
+    /// Says how many bytes further the next run finds each input and each output buffer; 0: nothing is to be fetched.
+    pub(crate) fn look_ahead(&mut self, program: &TileProgram<E>, reads: &[isize], writes: &[isize]) {
+        for moving in &mut self.moving {
+            moving.ahead = match moving.source {
+                Ok(input) => reads[input],
+                Err(store) => writes[program.stores[store].1.buffer],
+            };
+        }
+    }
+
     /// Runs the program to which this is bound, on addresses.
     ///
     /// # Safety
@@ -291,6 +303,12 @@ impl<E: Num + Pod> Bound<E> {
                     for moving in &mut self.moving {
                         let step = last.checked_sub(1).map_or(0, |axis| strides(moving)[axis]);
                         moving.at = moving.outer.wrapping_add(row * step + col);
+                        if moving.ahead != 0 {
+                            for row in 0..height {
+                                let next = moving.at.wrapping_add(row * step).wrapping_byte_offset(moving.ahead);
+                                prefetch(next, width, moving.source.is_err());
+                            }
+                        }
                     }
                     // SAFETY: the tile lies in the index space, for which operands are long enough by the contract; the
                     // registers hold a tile.
@@ -365,8 +383,22 @@ impl<E: Num + Pod> Bound<E> {
 
 impl<E> Moving<E> {
     fn of(source: Result<usize, usize>) -> Self {
-        Moving { at: std::ptr::null_mut(), outer: std::ptr::null_mut(), source }
+        Moving { at: std::ptr::null_mut(), outer: std::ptr::null_mut(), ahead: 0, source }
     }
+}
+
+/// Asks for the cache lines of `n` elements, to be written or read; any address will do.
+#[inline(always)]
+fn prefetch<E>(at: *const E, n: usize, write: bool) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    for line in 0..(n * size_of::<E>()).div_ceil(64) {
+        use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T1, _mm_prefetch};
+        let at = at.cast::<i8>().wrapping_add(64 * line);
+        // SAFETY: a prefetch reads and writes nothing, whatever the address.
+        unsafe { if write { _mm_prefetch::<_MM_HINT_ET0>(at) } else { _mm_prefetch::<_MM_HINT_T1>(at) } }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = (at, n, write);
 }
 
 /// A truth value as a lane.
