@@ -29,6 +29,18 @@ impl Fault {
         Fault { kind: ErrorKind::Shape, found: found.into(), remedy: remedy.into() }
     }
 
+    pub(crate) fn scope(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::Scope, found: found.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn gradient(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::Gradient, found: found.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn value(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::Value, found: found.into(), remedy: remedy.into() }
+    }
+
     pub(crate) fn dtype(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
         Fault { kind: ErrorKind::DType, found: found.into(), remedy: remedy.into() }
     }
@@ -46,7 +58,6 @@ impl Inner {
     pub(crate) fn try_op(
         &mut self,
         tape: &Tape,
-        name: &str,
         vars: &[Var<'_>],
         at: &'static Location<'static>,
         build: impl FnOnce(&[&Node]) -> Result<Option<Recorded>, Fault>,
@@ -58,7 +69,7 @@ impl Inner {
             if !std::ptr::eq(tape, var.tape) {
                 return Err(Failure::New(Fault {
                     kind: ErrorKind::Scope,
-                    found: format!("operands of {name} are recorded on different tapes"),
+                    found: "the operands are recorded on different tapes".into(),
                     remedy: "bring a value over with tape.constant(other.value()?)".into(),
                 }));
             }
@@ -71,7 +82,7 @@ impl Inner {
                     return Err(Failure::New(Fault {
                         kind: ErrorKind::Scope,
                         found: format!(
-                            "an operand of {name} (recorded at {}:{}) belongs to a scan body that has ended",
+                            "an operand (recorded at {}:{}) belongs to a scan body that has ended",
                             node.at.file(),
                             node.at.line()
                         ),
