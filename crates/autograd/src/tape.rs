@@ -386,29 +386,6 @@ impl Tape {
         Var { tape: self, id }
     }
 
-    /// A number of the caller's, bound when the program runs; 0, 1 and -1 become part of the structure.
-    #[track_caller]
-    pub(crate) fn number(&self, value: f64, dtype: DType) -> Var<'_> {
-        if dtype == DType::I64 && (value.fract() != 0.0 || value.abs() > LARGEST_INTEGER) {
-            return self.fail("number", number_fault(value));
-        }
-        if [0.0, 1.0, -1.0].contains(&value) || dtype == DType::Bool {
-            return self.literal(value, dtype);
-        }
-        let mut inner = self.inner.borrow_mut();
-        let at = self.recorder.get().at(Location::caller());
-        let id = inner.push_leaf(LeafValue::Number(value), Shape::scalar(), dtype, at);
-        Var { tape: self, id }
-    }
-
-    /// A number that is part of the structure: the constants of rules and compositions.
-    #[track_caller]
-    pub(crate) fn literal(&self, value: f64, dtype: DType) -> Var<'_> {
-        self.op("literal", &[], |_| {
-            Ok(Some(Recorded { op: Op::Literal(value.to_bits()), shape: Shape::scalar(), dtype }))
-        })
-    }
-
     /// Records an operation: checks tape, scope and earlier errors, lets `build` decide on shape
     /// and type from the inputs, and appends the node. `build` may answer `None`: the first input as it is.
     #[track_caller]
@@ -473,22 +450,6 @@ impl Tape {
             _ => Ok(()),
         }
     }
-}
-
-/// Up to here every integer is an `f64`, the form in which a number of a formula is kept.
-const LARGEST_INTEGER: f64 = 9.0e15;
-
-fn number_fault(value: f64) -> Fault {
-    if value.fract() == 0.0 && value.is_finite() {
-        return Fault::dtype(
-            format!("the number {value} is beyond ±{LARGEST_INTEGER:e}, where integers in formulas end"),
-            "make it a value: tape.constant(number)",
-        );
-    }
-    Fault::dtype(
-        format!("the number {value} is not an integer, but takes the place of an i64"),
-        "cast the other operand to a float type first: .cast(DType::F32)",
-    )
 }
 
 thread_local! {

@@ -92,7 +92,7 @@ fn the_step_is_named() {
     });
     let text = "index_select: at step 1: at step 1: index 3 at position [0] is out of range: \
                 axis 0 of [3, 2] has entries 0 to 2";
-    check(picked.value().unwrap_err(), line!() - 6, text);
+    check(picked.value().unwrap_err(), line!() - 5, text);
 }
 
 /// The whole address space is more than any machine has: refused before anything is allocated.

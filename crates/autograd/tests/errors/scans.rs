@@ -68,9 +68,9 @@ fn the_carry_that_changed_is_named() {
     let line = line!() + 1;
     let (last, _) = tape.scan(State { h: s, c: s }, x, |s, x| (State { h: s.h, c: s.c * x.unsqueeze(1) }, s.h));
     check(last.h.value().unwrap_err(), line, &changed(" 'c'", "f32 [2, 2]", line));
+    let nested = (s, vec![State { h: s, c: s }]);
     let line = line!() + 1;
-    let (last, _) =
-        tape.scan((s, vec![State { h: s, c: s }]), x, |(a, _), _| ((a, vec![State { h: a.sum(), c: a }]), a));
+    let (last, _) = tape.scan(nested, x, |(a, _), _| ((a, vec![State { h: a.sum(), c: a }]), a));
     check(last.0.value().unwrap_err(), line, &changed(" '1.0.h'", "f32 []", line));
     let line = line!() + 1;
     let (last, _) = tape.scan(s, x, |s, _| (s.cast(DType::F64), s));
