@@ -274,7 +274,7 @@ fn a_wrong_state_is_named_with_its_line() {
     let (y, state) = net.forward(&Cx::train(&tape), x);
     let error = y.value().unwrap_err();
     says(&error, &["the carry starts as", "f64 [2, 3]", "f64 [2, 6]", &format!("cells.rs:{line}")]);
-    says(&state[0].value().unwrap_err(), &["carry component"]);
+    says(&state[0].value().unwrap_err(), &["the carry"]);
 
     let net = odd(|x, h| (h, (h + x).cast(DType::F32)));
     let (y, _) = net.forward(&Cx::train(&tape), x);
@@ -290,7 +290,7 @@ fn a_wrong_state_is_named_with_its_line() {
     let cell = Counting { w: param(&[I, H], 1) };
     let state = vec![(tape.zeros([B, 1], DType::I64), tape.zeros([1, H], DType::F64))];
     let (y, _) = Rnn::new(cell).forward_from(&Cx::train(&tape), x, state);
-    says(&y.value().unwrap_err(), &["carry component '1'", "f64 [1, 2]", "f64 [2, 2]"]);
+    says(&y.value().unwrap_err(), &["the carry '1'", "f64 [1, 2]", "f64 [2, 2]"]);
 }
 
 /// A cell that takes tokens: the rows of a table are its inputs.
