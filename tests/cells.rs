@@ -273,8 +273,8 @@ fn a_wrong_state_is_named_with_its_line() {
     let net = odd(|x, h| (h, h.concat([x], -1)));
     let (y, state) = net.forward(&Cx::train(&tape), x);
     let error = y.value().unwrap_err();
-    says(&error, &["carry component 'state'", "f64 [2, 3]", "f64 [2, 6]", &format!("cells.rs:{line}")]);
-    says(&state[0].value().unwrap_err(), &["carry component"]);
+    says(&error, &["the carry starts as", "f64 [2, 3]", "f64 [2, 6]", &format!("cells.rs:{line}")]);
+    says(&state[0].value().unwrap_err(), &["the carry"]);
 
     let net = odd(|x, h| (h, (h + x).cast(DType::F32)));
     let (y, _) = net.forward(&Cx::train(&tape), x);
@@ -290,7 +290,7 @@ fn a_wrong_state_is_named_with_its_line() {
     let cell = Counting { w: param(&[I, H], 1) };
     let state = vec![(tape.zeros([B, 1], DType::I64), tape.zeros([1, H], DType::F64))];
     let (y, _) = Rnn::new(cell).forward_from(&Cx::train(&tape), x, state);
-    says(&y.value().unwrap_err(), &["carry component '1'", "f64 [1, 2]", "f64 [2, 2]"]);
+    says(&y.value().unwrap_err(), &["the carry '1'", "f64 [1, 2]", "f64 [2, 2]"]);
 }
 
 /// A cell that takes tokens: the rows of a table are its inputs.
@@ -392,4 +392,75 @@ fn a_loss_that_depends_on_nothing_and_a_last_step_that_is_not_there() {
     let w = tape.var(1.0f32);
     let error = w.detach().square().backward().unwrap_err();
     assert_eq!(error.kind(), wengert::autograd::ErrorKind::Gradient);
+}
+
+/// Errors in a cell's step have the line in the step, and say which layer and which call it was.
+#[test]
+fn a_mistake_in_a_cell_is_addressed() {
+    #[derive(Clone, Tree)]
+    struct State<'t> {
+        h: Var<'t>,
+        c: Var<'t>,
+    }
+    /// Its state grows, or its formula is wrong.
+    #[derive(Module)]
+    struct Wrong {
+        grows: bool,
+    }
+    const LINE: u32 = line!() + 7;
+    impl Cell for Wrong {
+        type State<'t> = State<'t>;
+        fn init<'t>(&self, cx: &Cx<'t>, batch: usize) -> State<'t> {
+            State { h: cx.zeros([batch, 2]), c: cx.zeros([batch, 2]) }
+        }
+        fn step<'t>(&self, x: Var<'t>, s: State<'t>) -> (Var<'t>, State<'t>) {
+            let c = if self.grows { s.c.concat([s.c], -1) } else { s.c };
+            let h = if self.grows { s.h } else { x.softmax(3) };
+            (h, State { h, c })
+        }
+    }
+    let tape = Tape::new();
+    let cx = Cx::train(&tape);
+    let x = tape.constant(Tensor::zeros([5, 3, 2], DType::F32));
+    let file = file!();
+    let called = line!() + 1;
+    let (y, _) = Rnn { layers: vec![Wrong { grows: false }] }.forward(&cx, x);
+    let text = y.value().unwrap_err().to_string();
+    let start =
+        format!("softmax: axis 3 is out of range for shape [3, 2]; axes go from -2 to 1 (at {file}:{}:", LINE + 1);
+    assert!(text.starts_with(&start), "{text}");
+    assert!(text.contains(&format!("), in layer 0 of the network (at {file}:{called}:")), "{text}");
+    let called = line!() + 1;
+    let (_, states) = Rnn { layers: vec![Wrong { grows: true }] }.forward(&cx, x);
+    let text = states[0].c.value().unwrap_err().to_string();
+    let start = format!(
+        "scan: the carry 'c' starts as f32 [3, 2] and returns from the step as f32 [3, 4] (recorded at {file}:{LINE}); \
+         make the initial state and the step agree (at {file}:{called}:"
+    );
+    assert!(text.starts_with(&start), "{text}");
+}
+
+/// A single step takes no sequence: it would give every row of the state many steps' values.
+#[test]
+fn a_step_takes_one_step() {
+    let net = Rnn::stack(2, 3, |_, input| LstmCell::new(input, 4, &mut StdRng::seed_from_u64(0)));
+    let tape = Tape::new();
+    let cx = Cx::train(&tape);
+    for t in [2, 5] {
+        let x = tape.constant(Tensor::zeros([t, 2, 3], DType::F32));
+        let line = line!() + 1;
+        let (y, states) = net.step(x, net.init(&cx, 2));
+        let start = format!(
+            "rnn: the input f32 [{t}, 2, 3] turns the state '0' of layer 0 from f32 [2, 4] to f32 [{t}, 2, 4]; \
+             give one step [B, I] and a state of B rows; forward takes a sequence (at {}:{line}:",
+            file!()
+        );
+        assert_eq!(states.len(), 2);
+        for broken in [y, states[0].0, states[0].1, states[1].1] {
+            let text = broken.value().unwrap_err().to_string();
+            assert!(text.starts_with(&start), "{text}");
+        }
+    }
+    let (y, _) = net.step(tape.constant(Tensor::zeros([2, 3], DType::F32)), net.init(&cx, 2));
+    assert_eq!(y.shape().unwrap()[..], [2, 4]);
 }

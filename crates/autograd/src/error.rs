@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Gradient,
     /// A value that is not what the call needs (an empty list, a count of zero, ...).
     Value,
+    /// A program that needs more memory than there is.
+    Memory,
 }
 
 /// The error of every fallible call of wengert.
@@ -73,11 +75,21 @@ impl Error {
     /// The same error, with a note of what the operation was part of and the caller's address.
     #[track_caller]
     pub fn within(&self, note: impl fmt::Display) -> Error {
+        self.within_at(note, Location::caller())
+    }
+
+    pub(crate) fn within_at(&self, note: impl fmt::Display, caller: &'static Location<'static>) -> Error {
         let Report { kind, op, found, remedy, at, context } = &*self.0;
         let mut context = context.clone();
-        context.push((note.to_string(), Location::caller()));
+        context.push((note.to_string(), caller));
         let (op, found, remedy) = (op.clone(), found.clone(), remedy.clone());
         Error(Arc::new(Report { kind: *kind, op, found, remedy, at: *at, context }))
+    }
+
+    /// The same error, found in a step of a loop.
+    pub(crate) fn at_step(&self, step: usize) -> Error {
+        let Report { kind, op, found, remedy, at, .. } = &*self.0;
+        Error::at(*kind, op.as_str(), format!("at step {step}: {found}"), remedy.as_str(), *at)
     }
 
     /// What went wrong.

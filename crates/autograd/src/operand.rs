@@ -1,7 +1,6 @@
 //! What can stand beside a [`Var`] in a formula, and the operators.
 
 use crate::dtype::DType;
-use crate::error::ErrorKind;
 use crate::param::Param;
 use crate::record::Fault;
 use crate::tape::Tape;
@@ -11,6 +10,12 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A value an operation accepts: a [`Var`], a `&Param`, a `&Tensor` (a constant) or a Rust number,
 /// which takes the other operand's element type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand beside a `Var` in a formula",
+    label = "not an operand",
+    note = "operands are `Var`, `&Param`, `&Tensor` and numbers (f64, f32, i32, i64, usize)",
+    note = "take a parameter or a tensor by reference: `x * &w`"
+)]
 pub trait Operand<'t> {
     /// The operand as a value on `tape`; `like` is the element type a bare number takes.
     fn resolve(self, tape: &'t Tape, like: Option<DType>) -> Var<'t>;
@@ -22,14 +27,8 @@ impl<'t> Operand<'t> for Var<'t> {
         if std::ptr::eq(self.tape, tape) {
             return self;
         }
-        tape.fail(
-            "operand",
-            Fault {
-                kind: ErrorKind::Scope,
-                found: "the operands are recorded on different tapes".into(),
-                remedy: "bring a value over with tape.constant(other.value()?)".into(),
-            },
-        )
+        let found = "the operands are recorded on different tapes";
+        tape.fail("operand", Fault::scope(found, "bring a value over with tape.constant(other.value()?)"))
     }
 }
 
@@ -60,6 +59,7 @@ macro_rules! operators {
             type Output = Var<'t>;
             #[track_caller]
             fn $method(self, rhs: Var<'t>) -> Var<'t> {
+                let _named = rhs.tape.composition(stringify!($method));
                 Var::$method(rhs.tape.param(self), rhs)
             }
         }
@@ -67,6 +67,7 @@ macro_rules! operators {
             type Output = Var<'t>;
             #[track_caller]
             fn $method(self, rhs: Var<'t>) -> Var<'t> {
+                let _named = rhs.tape.composition(stringify!($method));
                 Var::$method(rhs.tape.constant(self), rhs)
             }
         }
@@ -97,6 +98,7 @@ macro_rules! on_the_left {
             type Output = Var<'t>;
             #[track_caller]
             fn $method(self, rhs: Var<'t>) -> Var<'t> {
+                let _named = rhs.tape.composition(stringify!($method));
                 let like = rhs.node(|n| n.dtype);
                 Var::$method(rhs.tape.number(self as f64, like), rhs)
             }

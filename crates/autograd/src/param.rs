@@ -59,7 +59,7 @@ impl Param {
                     value.dtype(),
                     value.shape()
                 ),
-                "",
+                "give it the parameter's shape and element type",
             ));
         }
         *slot = value.contiguous();
@@ -125,6 +125,12 @@ impl fmt::Display for Path {
 /// A value that holds named parameters: a module, a vector of modules, a parameter.
 ///
 /// `#[derive(Module)]` of the nn crate writes it for structs. Plain values (numbers, strings, flags) hold none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a module: it holds no parameters that a tree could visit",
+    label = "not a parameter, a module or a plain value",
+    note = "derive `Module` for your own structs and enums; vectors, options, arrays, tuples and boxes of modules are modules",
+    note = "a field that holds no parameters is left out by `#[module(skip)]`"
+)]
 pub trait ParamTree {
     /// Calls `visit` for every parameter below this value, in a fixed order. A shared parameter is
     /// visited at each of its places; [`params`](ParamTree::params) names it once.

@@ -29,6 +29,18 @@ impl Fault {
         Fault { kind: ErrorKind::Shape, found: found.into(), remedy: remedy.into() }
     }
 
+    pub(crate) fn scope(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::Scope, found: found.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn gradient(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::Gradient, found: found.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn value(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        Fault { kind: ErrorKind::Value, found: found.into(), remedy: remedy.into() }
+    }
+
     pub(crate) fn dtype(found: impl Into<String>, remedy: impl Into<String>) -> Fault {
         Fault { kind: ErrorKind::DType, found: found.into(), remedy: remedy.into() }
     }
@@ -46,7 +58,6 @@ impl Inner {
     pub(crate) fn try_op(
         &mut self,
         tape: &Tape,
-        name: &str,
         vars: &[Var<'_>],
         at: &'static Location<'static>,
         build: impl FnOnce(&[&Node]) -> Result<Option<Recorded>, Fault>,
@@ -58,7 +69,7 @@ impl Inner {
             if !std::ptr::eq(tape, var.tape) {
                 return Err(Failure::New(Fault {
                     kind: ErrorKind::Scope,
-                    found: format!("operands of {name} are recorded on different tapes"),
+                    found: "the operands are recorded on different tapes".into(),
                     remedy: "bring a value over with tape.constant(other.value()?)".into(),
                 }));
             }
@@ -71,7 +82,7 @@ impl Inner {
                     return Err(Failure::New(Fault {
                         kind: ErrorKind::Scope,
                         found: format!(
-                            "an operand of {name} (recorded at {}:{}) belongs to a scan body that has ended",
+                            "an operand (recorded at {}:{}) belongs to a scan body that has ended",
                             node.at.file(),
                             node.at.line()
                         ),
@@ -154,4 +165,45 @@ impl Inner {
         let hash = structure(&op, std::iter::empty(), &shape, dtype);
         self.push(Node { op, inputs: Inputs::new(), shape, dtype, body: 0, hash, at })
     }
+}
+
+impl Tape {
+    /// A number of the caller's, bound when the program runs; 0, 1 and -1 become part of the structure.
+    #[track_caller]
+    pub(crate) fn number(&self, value: f64, dtype: DType) -> Var<'_> {
+        if dtype == DType::I64 && (value.fract() != 0.0 || value.abs() > LARGEST_INTEGER) {
+            return self.fail("number", number_fault(value));
+        }
+        if [0.0, 1.0, -1.0].contains(&value) || dtype == DType::Bool {
+            return self.literal(value, dtype);
+        }
+        let mut inner = self.inner.borrow_mut();
+        let at = self.recorder.get().at(Location::caller());
+        let id = inner.push_leaf(LeafValue::Number(value), Shape::scalar(), dtype, at);
+        Var { tape: self, id }
+    }
+
+    /// A number that is part of the structure: the constants of rules and compositions.
+    #[track_caller]
+    pub(crate) fn literal(&self, value: f64, dtype: DType) -> Var<'_> {
+        self.op("literal", &[], |_| {
+            Ok(Some(Recorded { op: Op::Literal(value.to_bits()), shape: Shape::scalar(), dtype }))
+        })
+    }
+}
+
+/// Up to here every integer is an `f64`, the form in which a number of a formula is kept.
+const LARGEST_INTEGER: f64 = 9.0e15;
+
+fn number_fault(value: f64) -> Fault {
+    if value.fract() == 0.0 && value.is_finite() {
+        return Fault::dtype(
+            format!("the number {value} is beyond ±{LARGEST_INTEGER:e}, where integers in formulas end"),
+            "make it a value: tape.constant(number)",
+        );
+    }
+    Fault::dtype(
+        format!("the number {value} is not an integer, but takes the place of an i64"),
+        "cast the other operand to a float type first: .cast(DType::F32)",
+    )
 }

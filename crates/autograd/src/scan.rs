@@ -6,7 +6,6 @@
 //! *tap*: its values at all steps, stacked.
 
 use crate::dtype::DType;
-use crate::error::ErrorKind;
 use crate::node::{BodyId, Inputs, Node, NodeId, Op, Port, StructureHasher, structure};
 use crate::param::Path;
 use crate::record::{Fault, Recorded};
@@ -98,7 +97,8 @@ impl Tape {
         xs: X,
         step: impl FnOnce(S, X) -> (S, Y),
     ) -> (S, Y) {
-        self.scan_with(ScanOptions::default(), init, xs, step)
+        let _named = self.composition("scan");
+        self.scan_own(ScanOptions::default(), init, xs, |s, x| self.given(|| step(s, x)))
     }
 
     /// As [`scan`](Tape::scan), with options.
@@ -110,17 +110,33 @@ impl Tape {
         xs: X,
         step: impl FnOnce(S, X) -> (S, Y),
     ) -> (S, Y) {
-        let caller = Location::caller();
+        let _named = self.composition("scan_with");
+        self.scan_own(options, init, xs, |s, x| self.given(|| step(s, x)))
+    }
+
+    /// A scan that is part of the composition in force, as is what its step records.
+    pub(crate) fn scan_own<'t, S: Tree<'t>, X: Tree<'t>, Y: Tree<'t>>(
+        &'t self,
+        options: ScanOptions,
+        init: S,
+        xs: X,
+        step: impl FnOnce(S, X) -> (S, Y),
+    ) -> (S, Y) {
         let sources = xs.named_leaves();
         let length = self.scan_length(&sources, options.length);
+        let starts = init.named_leaves();
+        // Before the body is open: what the tape does not see now, the loop cannot be given.
+        let unplaced = starts.iter().find_map(|(name, v)| self.misplaced(&called("the initial carry", name), *v));
         let mut body = Body::open(self, *length.as_ref().unwrap_or(&1), options.reverse);
-        let carries: Vec<Var<'t>> = init.leaves().into_iter().map(|v| body.carry(v)).collect();
+        let carries: Vec<Var<'t>> = starts.iter().map(|(_, v)| body.carry(*v)).collect();
         let items: Vec<Var<'t>> = sources.iter().map(|(_, v)| body.item(*v)).collect();
         let (next, ys) = step(init.with_leaves(&carries), xs.with_leaves(&items));
-        let closed = match length {
-            Ok(_) => body.close(&next.named_leaves()),
-            Err(broken) => Err(broken),
+        let next = next.named_leaves();
+        let misplaced = |what: &str, values: &[(String, Var<'t>)]| {
+            values.iter().find_map(|(name, v)| self.misplaced(&called(what, name), *v))
         };
+        let broken = length.err().or_else(|| misplaced("the carry that the step returned", &next));
+        let closed = broken.or(unplaced).map_or_else(|| body.close(&next), Err);
         let scan = match closed {
             Ok(scan) => scan,
             Err(broken) => {
@@ -131,18 +147,36 @@ impl Tape {
         let mut index = 0;
         let last = init.map_vars(&mut Path::root(), &mut |_, _| {
             index += 1;
-            self.addressed(caller, || self.final_carry(scan, index - 1))
+            self.final_carry(scan, index - 1)
         });
-        let stacked =
-            ys.map_vars(&mut Path::root(), &mut |_, y| self.addressed(caller, || self.stacked_output(scan, y)));
+        let stacked = ys.map_vars(&mut Path::root(), &mut |path, y| self.stacked_output(scan, path, y));
         (last, stacked)
     }
 
+    /// An invalid value in place of one of another tape, or of a body that has ended.
+    fn misplaced<'t>(&'t self, what: &str, value: Var<'t>) -> Option<Var<'t>> {
+        if !std::ptr::eq(value.tape, self) {
+            let found = format!("{what} is recorded on another tape");
+            return Some(self.fail("scan", Fault::scope(found, "bring it over with tape.constant(other.value()?)")));
+        }
+        let (body, at) = value.node(|n| (n.body, n.at));
+        if self.inner.borrow().open.contains(&body) {
+            return None;
+        }
+        let (file, line) = (at.file(), at.line());
+        let found = format!("{what} (recorded at {file}:{line}) belongs to a scan body that has ended");
+        Some(self.fail("scan", Fault::scope(found, "return it from the body's closure as a carry or an output")))
+    }
+
     /// The common leading extent of the scanned values.
-    #[track_caller]
     fn scan_length<'t>(&'t self, sources: &[(String, Var<'t>)], asked: Option<usize>) -> Result<usize, Var<'t>> {
         let mut length = asked;
+        // What the number of steps was taken from.
+        let mut first = "the options ask for".to_string();
         for (name, source) in sources {
+            if let Some(broken) = self.misplaced(&called("the scanned value", name), *source) {
+                return Err(broken);
+            }
             let Ok(shape) = source.shape() else { return Err(*source) };
             let Some(extent) = shape.first().copied() else {
                 let found = format!("{} is a scalar, expected a leading time axis", called("the scanned value", name));
@@ -151,10 +185,14 @@ impl Tape {
             match length {
                 Some(length) if length != extent => {
                     let name = called("the scanned value", name);
-                    let found = format!("{name} is {shape}: {extent} steps, expected {length}");
+                    let found = format!("{name} is {shape}: {extent} steps, but {first} {length}");
                     return Err(self.fail("scan", Fault::shape(found, "give all scanned values one leading extent")));
                 }
-                _ => length = Some(extent),
+                Some(_) => {}
+                None => {
+                    length = Some(extent);
+                    first = format!("{} is {shape}:", called("the scanned value", name));
+                }
             }
         }
         match length {
@@ -168,7 +206,6 @@ impl Tape {
     }
 
     /// Carry component `index` after the last step of a scan.
-    #[track_caller]
     pub(crate) fn final_carry<'t>(&'t self, scan: Var<'t>, index: usize) -> Var<'t> {
         let def = self.scan_def(scan.id);
         let (shape, dtype) = {
@@ -180,14 +217,17 @@ impl Tape {
     }
 
     /// An output of a step, stacked over time: a tap, or a value from outside of the body, repeated.
-    #[track_caller]
-    fn stacked_output<'t>(&'t self, scan: Var<'t>, y: Var<'t>) -> Var<'t> {
+    fn stacked_output<'t>(&'t self, scan: Var<'t>, path: &Path, y: Var<'t>) -> Var<'t> {
         let def = self.scan_def(scan.id);
-        if let Err(_broken) = self.owned(y) {
-            return y;
+        let mine = std::ptr::eq(y.tape, self) && y.node(|n| n.body == def.body);
+        if let Some(broken) = (!mine).then(|| self.misplaced(&called("the output", path.as_str()), y)).flatten() {
+            return broken;
         }
-        let (body, shape) = y.node(|n| (n.body, n.shape.clone()));
-        if body == def.body { self.tap(scan, y.id) } else { y.expand(shape.with_front(def.length)) }
+        match y.shape() {
+            Err(_) => y,
+            Ok(_) if mine => self.tap(scan, y.id),
+            Ok(shape) => y.expand(shape.with_front(def.length)),
+        }
     }
 
     /// All values over time of `node`, which lies in the scan's body or in one nested in it: `[T, .., shape]`.
@@ -210,7 +250,8 @@ impl Tape {
         shape = shape.with_front(def.length);
         if let Some(found) = shape.excess() {
             let at = inner.nodes[scan.id as usize].at;
-            let error = crate::Error::at(ErrorKind::Shape, "scan", found, "", Some(at));
+            let recorder = self.recorder.get();
+            let error = recorder.error(recorder.name("scan"), Fault::shape(found, "scan over parts of it"), at);
             return Var { tape: self, id: inner.push_error(error) };
         }
         let mut hasher = StructureHasher::new();
@@ -264,7 +305,7 @@ impl<'t> Body<'t> {
         let parent = *inner.open.last().expect("the tape itself is always open");
         inner.bodies.push(BodyInfo { parent, length, scan: None });
         inner.open.push(id);
-        let at = inner.address.unwrap_or(Location::caller());
+        let at = tape.recorder.get().at(Location::caller());
         let start = inner.nodes.len() as NodeId;
         Body { tape, id, start, length, reverse, carries: Vec::new(), items: Vec::new(), at, open: true }
     }
@@ -310,25 +351,20 @@ impl<'t> Body<'t> {
         let invalid = |v: &Var<'t>| tape.owned(*v).is_err();
         let given = self.carries.iter().chain(&self.items).map(|(outer, _)| *outer);
         if let Some(broken) = given.chain(next.iter().map(|(_, v)| *v)).find(invalid) {
-            // A value of another tape has no meaning here: make it an error of this tape.
-            let fault = Fault {
-                kind: ErrorKind::Scope,
-                found: "a value of the loop belongs to another tape".into(),
-                remedy: "bring it over with tape.constant(other.value()?)".into(),
-            };
-            return Err(if std::ptr::eq(broken.tape, tape) { broken } else { self.fail(fault) });
+            return Err(broken);
         }
         if next.len() != self.carries.len() {
-            let found = format!("the state has {} components, the step returned {}", self.carries.len(), next.len());
+            let found =
+                format!("the initial state has {} components, the step returned {}", self.carries.len(), next.len());
             return Err(self.fail(Fault::shape(found, "return a state of the same structure as the initial one")));
         }
         for ((init, _), (name, after)) in self.carries.iter().zip(next) {
             let (before, now) = (init.node(|n| (n.shape.clone(), n.dtype)), after.node(|n| (n.shape.clone(), n.dtype)));
             if before != now {
-                let name = if name.is_empty() { "state" } else { name };
                 let at = after.node(|n| n.at);
                 let found = format!(
-                    "carry component '{name}' starts as {} {} and returns from the step as {} {} (recorded at {}:{})",
+                    "{} starts as {} {} and returns from the step as {} {} (recorded at {}:{})",
+                    called("the carry", name),
                     before.1,
                     before.0,
                     now.1,
@@ -336,20 +372,12 @@ impl<'t> Body<'t> {
                     at.file(),
                     at.line()
                 );
-                return Err(self.fail(Fault::shape(found, "make the initial state and the step agree")));
-            }
-            let escaped = after.node(|n| n.body != self.id) && !self.visible(*after);
-            if escaped {
-                let found = "the step returned a value of another loop that has ended";
-                return Err(self.fail(Fault { kind: ErrorKind::Scope, found: found.into(), remedy: String::new() }));
+                let remedy = "make the initial state and the step agree";
+                let same = before.0 == now.0;
+                return Err(self.fail(if same { Fault::dtype(found, remedy) } else { Fault::shape(found, remedy) }));
             }
         }
         Ok(self.finish(next))
-    }
-
-    fn visible(&self, var: Var<'t>) -> bool {
-        let inner = self.tape.inner.borrow();
-        inner.open.contains(&inner.nodes[var.id as usize].body)
     }
 
     fn finish(&self, next: &[(String, Var<'t>)]) -> Var<'t> {
@@ -398,7 +426,8 @@ impl<'t> Body<'t> {
 
     fn fail(&self, fault: Fault) -> Var<'t> {
         let inner = &mut *self.tape.inner.borrow_mut();
-        let error = crate::Error::at(fault.kind, "scan", fault.found, fault.remedy, Some(self.at));
+        let recorder = self.tape.recorder.get();
+        let error = recorder.error(recorder.name("scan"), fault, self.at);
         Var { tape: self.tape, id: inner.push_error(error) }
     }
 

@@ -37,8 +37,13 @@ impl Shape {
                 wengert_kernels::MAX_AXES
             ));
         }
+        /// The address space of a process; sums of a few sizes below it do not overflow either.
+        const MOST: usize = match 1usize.checked_shl(47) {
+            Some(bytes) => bytes,
+            None => isize::MAX as usize,
+        };
         let bytes = self.0.iter().try_fold(8usize, |n, extent| n.checked_mul(*extent.max(&1)));
-        let fits = bytes.is_some_and(|bytes| bytes <= isize::MAX as usize);
+        let fits = bytes.is_some_and(|bytes| bytes <= MOST);
         (!fits).then(|| format!("the shape {self} holds more than memory can"))
     }
 

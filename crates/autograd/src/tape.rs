@@ -1,16 +1,17 @@
 //! The tape: a define-by-run recording of operations.
 
 use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::node::{BodyId, Node, NodeId, Op};
 use crate::param::{Param, ParamId};
 use crate::record::{Failure, Fault, Recorded};
+use crate::recorder::Recorder;
 use crate::scan::{BodyInfo, ScanDef};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::var::Var;
 use smallvec::SmallVec;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::Location;
 use std::rc::Rc;
@@ -36,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// ```
 pub struct Tape {
     pub(crate) inner: RefCell<Inner>,
+    pub(crate) recorder: Cell<Recorder>,
     differentiable: bool,
     /// Tells tapes apart when values outlive them.
     pub(crate) serial: u64,
@@ -68,8 +70,6 @@ pub(crate) struct Inner {
     /// Nodes to be computed and held by the next program.
     pub marked: Vec<NodeId>,
     pub names: HashMap<NodeId, String>,
-    /// The address given to nodes recorded by a derivative rule: that of the operation differentiated.
-    pub address: Option<&'static Location<'static>>,
 }
 
 /// A point of a recording.
@@ -81,6 +81,11 @@ pub(crate) struct Mark {
 }
 
 /// Something a leaf can be made of: a tensor or a number.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot become a recorded value",
+    label = "not a tensor or a number",
+    note = "make a tensor first: `Tensor::from_slice(&data, shape)?`"
+)]
 pub trait IntoTensor {
     /// The tensor.
     fn into_tensor(self) -> Tensor;
@@ -136,11 +141,10 @@ impl Tape {
             kept: HashMap::new(),
             marked: Vec::new(),
             names: HashMap::new(),
-            address: None,
         };
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let serial = NEXT.fetch_add(1, Ordering::Relaxed);
-        Tape { inner: RefCell::new(inner), differentiable, serial }
+        Tape { inner: RefCell::new(inner), recorder: Cell::default(), differentiable, serial }
     }
 
     /// Whether gradients may be asked of this tape.
@@ -161,7 +165,7 @@ impl Tape {
     /// A leaf that gradients can be taken with respect to; [`Var::backward`] reports its gradient.
     #[track_caller]
     pub fn var(&self, value: impl IntoTensor) -> Var<'_> {
-        let var = self.leaf(value.into_tensor());
+        let var = self.leaf("var", value.into_tensor());
         self.inner.borrow_mut().variables.push(var.id);
         var
     }
@@ -169,24 +173,27 @@ impl Tape {
     /// A leaf for data: inputs, targets, masks.
     #[track_caller]
     pub fn constant(&self, value: impl IntoTensor) -> Var<'_> {
-        self.leaf(value.into_tensor())
+        self.leaf("constant", value.into_tensor())
     }
 
     /// Zeros of a shape and element type.
     #[track_caller]
     pub fn zeros(&self, shape: impl Into<Shape>, dtype: DType) -> Var<'_> {
+        let _named = self.composition("zeros");
         self.full(shape, 0.0, dtype)
     }
 
     /// Ones of a shape and element type.
     #[track_caller]
     pub fn ones(&self, shape: impl Into<Shape>, dtype: DType) -> Var<'_> {
+        let _named = self.composition("ones");
         self.full(shape, 1.0, dtype)
     }
 
     /// A constant with `value` in every element. The value is bound when the program runs.
     #[track_caller]
     pub fn full(&self, shape: impl Into<Shape>, value: f64, dtype: DType) -> Var<'_> {
+        let _named = self.composition("full");
         self.number(value, dtype).expand(shape)
     }
 
@@ -199,13 +206,12 @@ impl Tape {
             let bound = inner.bindings.iter().rev().find(|(id, _)| *id == param.id()).map(|(_, node)| *node);
             bound.or_else(|| inner.params.get(&param.id()).copied())
         };
-        let at = Location::caller();
-        let id = known.unwrap_or_else(|| {
-            let leaf = self.addressed(at, || self.leaf(param.value())).id;
-            self.inner.borrow_mut().params.insert(param.id(), leaf);
-            leaf
-        });
-        Var { tape: self, id }
+        if let Some(id) = known {
+            return Var { tape: self, id };
+        }
+        let leaf = self.leaf("param", param.value());
+        self.inner.borrow_mut().params.insert(param.id(), leaf.id);
+        leaf
     }
 
     /// Runs `f` with every use of `param` on this tape replaced by `value`: weight-drop, unrolled
@@ -226,7 +232,7 @@ impl Tape {
                         node.dtype,
                         node.shape
                     ),
-                    "",
+                    "bind a value of the parameter's shape and element type",
                 ));
             }
             Ok(None)
@@ -249,6 +255,7 @@ impl Tape {
     /// The first error among the operations they depend on.
     #[track_caller]
     pub fn eval<'t, const N: usize>(&'t self, vars: [Var<'t>; N]) -> Result<[Tensor; N]> {
+        let _named = self.composition("eval");
         let values = self.eval_all(&vars)?;
         Ok(values.try_into().expect("one value for each variable"))
     }
@@ -259,8 +266,9 @@ impl Tape {
     /// The first error among the operations they depend on.
     #[track_caller]
     pub fn eval_all<'t>(&'t self, vars: &[Var<'t>]) -> Result<Vec<Tensor>> {
+        let _named = self.composition("eval_all");
         for var in vars {
-            self.owned(*var)?;
+            self.computable("eval_all", *var)?;
         }
         let mut ids: Vec<NodeId> = vars.iter().map(|v| v.id).collect();
         let marked = std::mem::take(&mut self.inner.borrow_mut().marked);
@@ -271,6 +279,17 @@ impl Tape {
         }
         values.truncate(vars.len());
         Ok(values)
+    }
+
+    /// Checks that `var` is of this tape, valid, and has one value.
+    #[track_caller]
+    pub(crate) fn computable(&self, name: &str, var: Var<'_>) -> Result<()> {
+        self.owned(var)?;
+        let Some(at) = var.node(|n| (n.body != 0).then_some(n.at)) else { return Ok(()) };
+        let (file, line) = (at.file(), at.line());
+        let found =
+            format!("the value (recorded at {file}:{line}) belongs to a scan body: it has one value for each step");
+        Err(self.refused(name, Fault::scope(found, "return it from the body's closure as an output")))
     }
 
     /// The first error recorded on this tape, if any.
@@ -292,15 +311,6 @@ impl Tape {
 
     pub(crate) fn name_of(&self, id: NodeId) -> Option<String> {
         self.inner.borrow().names.get(&id).cloned()
-    }
-
-    /// Records what `f` records with the address `at`: a closure does not pass its caller's on.
-    pub(crate) fn addressed<R>(&self, at: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
-        let before = self.inner.borrow().address;
-        self.inner.borrow_mut().address = before.or(Some(at));
-        let result = f();
-        self.inner.borrow_mut().address = before;
-        result
     }
 
     /// Whether what is recorded follows from the structure of its inputs alone: no derivative of the user's own, no held
@@ -364,41 +374,16 @@ impl Tape {
     }
 
     #[track_caller]
-    fn leaf(&self, value: Tensor) -> Var<'_> {
+    fn leaf(&self, name: &str, value: Tensor) -> Var<'_> {
         let value = value.contiguous();
         let (shape, dtype) = (value.shape().clone(), value.dtype());
         if let Some(found) = shape.excess() {
-            return self.fail("leaf", Fault::shape(found, ""));
+            return self.fail(name, Fault::shape(found, ""));
         }
         let mut inner = self.inner.borrow_mut();
-        let at = inner.address.unwrap_or(Location::caller());
+        let at = self.recorder.get().at(Location::caller());
         let id = inner.push_leaf(LeafValue::Tensor(value), shape, dtype, at);
         Var { tape: self, id }
-    }
-
-    /// A number of the caller's, bound when the program runs; 0, 1 and -1 become part of the structure.
-    #[track_caller]
-    pub(crate) fn number(&self, value: f64, dtype: DType) -> Var<'_> {
-        if dtype == DType::I64 && (value.fract() != 0.0 || value.abs() > 9.0e15) {
-            return self.op("number", &[], |_| {
-                Err(Fault::dtype(format!("{value} is not an integer"), "cast the tensor to a float type first"))
-            });
-        }
-        if [0.0, 1.0, -1.0].contains(&value) || dtype == DType::Bool {
-            return self.literal(value, dtype);
-        }
-        let mut inner = self.inner.borrow_mut();
-        let at = inner.address.unwrap_or(Location::caller());
-        let id = inner.push_leaf(LeafValue::Number(value), Shape::scalar(), dtype, at);
-        Var { tape: self, id }
-    }
-
-    /// A number that is part of the structure: the constants of rules and compositions.
-    #[track_caller]
-    pub(crate) fn literal(&self, value: f64, dtype: DType) -> Var<'_> {
-        self.op("literal", &[], |_| {
-            Ok(Some(Recorded { op: Op::Literal(value.to_bits()), shape: Shape::scalar(), dtype }))
-        })
     }
 
     /// Records an operation: checks tape, scope and earlier errors, lets `build` decide on shape
@@ -410,14 +395,13 @@ impl Tape {
         inputs: &[Var<'t>],
         build: impl FnOnce(&[&Node]) -> Result<Option<Recorded>, Fault>,
     ) -> Var<'t> {
+        let recorder = self.recorder.get();
+        let at = recorder.at(Location::caller());
         let inner = &mut *self.inner.borrow_mut();
-        let at = inner.address.unwrap_or(Location::caller());
-        let id = match inner.try_op(self, name, inputs, at, build) {
+        let id = match inner.try_op(self, inputs, at, build) {
             Ok(id) => id,
             Err(Failure::Earlier(id)) => id,
-            Err(Failure::New(fault)) => {
-                inner.push_error(Error::at(fault.kind, name, fault.found, fault.remedy, Some(at)))
-            }
+            Err(Failure::New(fault)) => inner.push_error(recorder.error(recorder.name(name), fault, at)),
         };
         Var { tape: self, id }
     }
@@ -428,6 +412,26 @@ impl Tape {
         self.op(name, &[], |_| Err(fault))
     }
 
+    /// An error of the operation in force, else of `name`, that is not recorded.
+    #[track_caller]
+    pub(crate) fn refused(&self, name: &str, fault: Fault) -> Error {
+        let recorder = self.recorder.get();
+        recorder.error(recorder.name(name), fault, recorder.at(Location::caller()))
+    }
+
+    /// The first of some values that cannot be used here, as an invalid value of this tape: it carries an error, is of another
+    /// tape, or of a scan body that has ended.
+    #[track_caller]
+    pub(crate) fn unusable<'t>(&'t self, name: &str, vars: &[Var<'t>]) -> Option<Var<'t>> {
+        for var in vars {
+            let checked = self.op(name, &[*var], |_| Ok(None));
+            if !self.valid(checked.id) {
+                return Some(checked);
+            }
+        }
+        None
+    }
+
     fn valid(&self, id: NodeId) -> bool {
         !matches!(self.inner.borrow().nodes[id as usize].op, Op::Error(_))
     }
@@ -436,13 +440,9 @@ impl Tape {
     #[track_caller]
     pub(crate) fn owned(&self, var: Var<'_>) -> Result<()> {
         if !std::ptr::eq(self, var.tape) {
-            return Err(Error::at(
-                ErrorKind::Scope,
-                "eval",
-                "the value is of another tape",
-                "ask the tape that recorded it",
-                Some(Location::caller()),
-            ));
+            return Err(
+                self.refused("eval", Fault::scope("the value is of another tape", "ask the tape that recorded it"))
+            );
         }
         let inner = self.inner.borrow();
         match inner.nodes[var.id as usize].op {

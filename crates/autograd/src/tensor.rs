@@ -148,19 +148,21 @@ impl Tensor {
     /// A tensor of zeros (`false` for `Bool`).
     ///
     /// # Panics
-    /// As `Vec` does, if memory cannot hold it.
+    /// If memory cannot hold it. [`Tape::zeros`](crate::Tape::zeros) is an error then.
+    #[track_caller]
     pub fn zeros(shape: impl Into<Shape>, dtype: DType) -> Tensor {
         let shape = shape.into();
-        Tensor::whole(Buffer::zeros(dtype, shape.numel()), shape)
+        Tensor::whole(Buffer::zeros(dtype, room("zeros", &shape, dtype)), shape)
     }
 
     /// A tensor with `value` in every element, rounded to `dtype`.
     ///
     /// # Panics
-    /// As `Vec` does, if memory cannot hold it.
+    /// If memory cannot hold it. [`Tape::full`](crate::Tape::full) is an error then.
+    #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: f64, dtype: DType) -> Tensor {
         let shape = shape.into();
-        let n = shape.numel();
+        let n = room("full", &shape, dtype);
         let buffer = match dtype {
             DType::Bool => make::<bool>(vec![(value != 0.0) as u8; n]),
             DType::I64 => make::<i64>(vec![value as i64; n]),
@@ -348,7 +350,7 @@ impl Tensor {
                 ErrorKind::Shape,
                 "permute",
                 format!("{order:?} is not a permutation of the {} axes of {}", seen.len(), self.shape),
-                "",
+                "name each axis once",
             ));
         }
         let shape = order.iter().map(|&axis| self.shape[axis]).collect();
@@ -367,8 +369,8 @@ impl Tensor {
             return Err(Error::new(
                 ErrorKind::Shape,
                 "transpose",
-                format!("the tensor {} has no axis {}", self.shape, a.max(b)),
-                "",
+                format!("axis {} is out of range for shape {}", a.max(b), self.shape),
+                format!("axes go from 0 to {}", order.len().saturating_sub(1)),
             ));
         }
         order.swap(a, b);
@@ -452,6 +454,23 @@ impl From<Vec<f64>> for Buffer {
     }
 }
 
+/// The number of elements of a tensor to be made.
+///
+/// # Panics
+/// If memory cannot hold them: allocating would end the process.
+#[track_caller]
+fn room(name: &str, shape: &Shape, dtype: DType) -> usize {
+    /// Asking the system whether it has less than this would cost more than it saves.
+    const PLENTY: usize = 1 << 30;
+    let count = shape.iter().try_fold(1usize, |n, extent| n.checked_mul(*extent));
+    let bytes = count.and_then(|n| n.checked_mul(dtype.size()));
+    let fits = bytes.is_some_and(|bytes| bytes <= PLENTY || Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
+    match count {
+        Some(count) if fits => count,
+        _ => panic!("{name}: memory cannot hold a tensor {dtype} {shape}"),
+    }
+}
+
 #[track_caller]
 fn check_count(found: usize, shape: &Shape) -> Result<()> {
     let wanted = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
@@ -459,5 +478,10 @@ fn check_count(found: usize, shape: &Shape) -> Result<()> {
         return Ok(());
     }
     let wanted = wanted.map_or("more than memory can hold".to_string(), |n| n.to_string());
-    Err(Error::new(ErrorKind::Shape, "tensor", format!("{found} elements given, the shape {shape} holds {wanted}"), ""))
+    Err(Error::new(
+        ErrorKind::Shape,
+        "tensor",
+        format!("{found} elements given, the shape {shape} holds {wanted}"),
+        "give as many elements as the shape holds",
+    ))
 }

@@ -6,6 +6,12 @@ use crate::var::Var;
 /// A value made of [`Var`]s: one, a tuple, an array, a vector, an option, or a struct with `#[derive(Tree)]`.
 ///
 /// `scan` carries trees through time; a cell's state is a tree.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tree of recorded values",
+    label = "not a `Var`, nor made of them",
+    note = "derive `Tree` for your own structs (of one lifetime, the tape's); tuples, arrays, vectors and options of trees are trees",
+    note = "a field that holds no recorded values is carried along by `#[tree(skip)]`, which needs `Clone`"
+)]
 pub trait Tree<'t>: Sized {
     /// The same tree with every leaf replaced by `f` of it; visits the leaves in a fixed order.
     fn map_vars(&self, path: &mut Path, f: &mut dyn FnMut(&Path, Var<'t>) -> Var<'t>) -> Self;

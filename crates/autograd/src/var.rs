@@ -3,10 +3,12 @@
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Node, NodeId, Op};
+use crate::record::{Fault, Recorded};
 use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 use std::fmt;
+use std::panic::Location;
 
 /// A recorded value: a copyable handle into its [`Tape`].
 ///
@@ -45,7 +47,8 @@ impl<'t> Var<'t> {
             Ok(dims) => Ok(dims),
             // Not in a closure, which would not pass the caller's address on.
             Err(_) => {
-                Err(Error::new(ErrorKind::Shape, "dims", format!("expected {N} axes, found the shape {shape}"), ""))
+                let remedy = "name as many extents as there are axes";
+                Err(Error::new(ErrorKind::Shape, "dims", format!("expected {N} axes, found the shape {shape}"), remedy))
             }
         }
     }
@@ -65,6 +68,7 @@ impl<'t> Var<'t> {
     /// The error this value carries, or one found while running (an index out of range).
     #[track_caller]
     pub fn value(self) -> Result<Tensor> {
+        let _named = self.tape.composition("value");
         let [value] = self.tape.eval([self])?;
         Ok(value)
     }
@@ -75,6 +79,7 @@ impl<'t> Var<'t> {
     /// As [`value`](Var::value), or if there is not exactly one element.
     #[track_caller]
     pub fn item(self) -> Result<f64> {
+        let _named = self.tape.composition("item");
         let shape = self.shape()?;
         if shape.numel() != 1 {
             return Err(Error::new(
@@ -93,7 +98,8 @@ impl<'t> Var<'t> {
     pub fn keep(self) -> Var<'t> {
         if self.tape.owned(self).is_ok() && self.node(|n| n.body) != 0 {
             let found = "the value belongs to a scan body: it has one value for each step";
-            return self.invalid("keep", found, "return it from the body's closure as an output, and keep that");
+            let remedy = "return it from the body's closure as an output, and keep that";
+            return self.tape.fail("keep", Fault::scope(found, remedy));
         }
         self.tape.inner.borrow_mut().marked.push(self.id);
         self
@@ -103,8 +109,12 @@ impl<'t> Var<'t> {
     /// of `op` that says what was `found` and gives a `remedy` (may be empty), with the caller's address.
     #[track_caller]
     pub fn invalid(self, op: &str, found: impl Into<String>, remedy: &str) -> Var<'t> {
-        use crate::record::Fault;
-        self.tape.op(op, &[self], |_| Err(Fault { kind: ErrorKind::Shape, found: found.into(), remedy: remedy.into() }))
+        if self.tape.owned(self).is_err() {
+            return self;
+        }
+        let at = self.tape.recorder.get().at(Location::caller());
+        let error = Error::at(ErrorKind::Shape, op, found, remedy, Some(at));
+        Var { tape: self.tape, id: self.tape.inner.borrow_mut().push_error(error) }
     }
 
     /// Labels the value for errors and listings.
@@ -116,7 +126,6 @@ impl<'t> Var<'t> {
     /// The same value, through which no derivative flows.
     #[track_caller]
     pub fn detach(self) -> Var<'t> {
-        use crate::record::Recorded;
         self.tape.op("detach", &[self], |inputs| {
             let [x] = inputs else { unreachable!("one input was given") };
             Ok(Some(Recorded { op: Op::StopGradient, shape: x.shape.clone(), dtype: x.dtype }))

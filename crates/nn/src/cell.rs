@@ -28,6 +28,11 @@ use wengert_autograd::{ParamTree, Tree, Var};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a recurrent cell",
+    label = "`Cell` is not implemented",
+    note = "derive `Module` for it and implement `Cell`: the type of its state, `init` and `step`"
+)]
 pub trait Cell: ParamTree {
     /// The state carried from step to step: a tree of values `[B, ..]`.
     type State<'t>: Tree<'t>;

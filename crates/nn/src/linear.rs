@@ -31,6 +31,7 @@ impl Linear {
     /// Applies the layer to `x` `[.., I]`.
     #[track_caller]
     pub fn forward<'t>(&self, x: Var<'t>) -> Var<'t> {
+        let _named = x.tape().composition("linear");
         let y = x.matmul(&self.weight);
         match &self.bias {
             Some(bias) => y + bias,

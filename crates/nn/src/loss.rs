@@ -53,6 +53,7 @@ pub fn mse<'t>(prediction: Var<'t>, target: impl Operand<'t>) -> Var<'t> {
 /// The squared error `(prediction − target)²` with a choice of [`Reduction`]; see [`mse`].
 #[track_caller]
 pub fn mse_with<'t>(prediction: Var<'t>, target: impl Operand<'t>, reduction: Reduction) -> Var<'t> {
+    let _named = prediction.tape().composition("mse");
     let target = target.resolve(prediction.tape(), prediction.dtype().ok());
     if let (Ok(p), Ok(t)) = (prediction.shape(), target.shape())
         && p != t
@@ -103,6 +104,7 @@ impl CrossEntropy {
     /// in PyTorch.
     #[track_caller]
     pub fn loss<'t>(&self, logits: Var<'t>, targets: impl Operand<'t>) -> Var<'t> {
+        let _named = logits.tape().composition("cross_entropy");
         let targets = targets.resolve(logits.tape(), Some(DType::I64));
         let (Ok(shape), Ok(dtype)) = (logits.shape(), logits.dtype()) else { return logits };
         let Ok(found) = targets.shape() else { return targets };

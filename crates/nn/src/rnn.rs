@@ -74,7 +74,8 @@ impl<C: Cell> Rnn<C> {
         (y, last)
     }
 
-    /// One step, for streaming: input `[B, I]` and the states to output `[B, O]` and states.
+    /// One step, for streaming: input `[B, I]` and the states to output `[B, O]` and states. A step that changes the shape of a
+    /// state, as a whole sequence `[T, B, I]` would, is an error that all results carry.
     #[track_caller]
     pub fn step<'t>(&self, x: Var<'t>, states: Vec<C::State<'t>>) -> (Var<'t>, Vec<C::State<'t>>) {
         let mut y = match self.check(x, &["B", "I"], &states) {
@@ -83,8 +84,12 @@ impl<C: Cell> Rnn<C> {
         };
         let mut next = Vec::with_capacity(states.len());
         for (layer, (cell, state)) in self.layers.iter().zip(states).enumerate() {
+            let before = state.named_leaves();
             let (output, state) = cell.step(y, state);
-            let (output, state) = placed(layer, y, output, state);
+            let (output, state) = match grown(layer, y, &before, &state) {
+                Some(broken) => (broken, spoil(&state, broken)),
+                None => placed(layer, y, output, state),
+            };
             next.push(state);
             y = output;
         }
@@ -132,12 +137,39 @@ fn placed<'t, S: Tree<'t>>(layer: usize, input: Var<'t>, y: Var<'t>, state: S) -
     }
     let arose = input.dtype().is_ok();
     let broken = if arose { y.within(format_args!("layer {layer} of the network")) } else { y };
-    (broken, state.map_vars(&mut Path::root(), &mut |_, _| broken))
+    (broken, spoil(&state, broken))
 }
 
-/// States whose every value is the invalid value `broken`.
+/// An invalid value if a step changed the shape or element type of a component of its state: then `x` was not one step's input.
+#[track_caller]
+fn grown<'t, S: Tree<'t>>(layer: usize, x: Var<'t>, before: &[(String, Var<'t>)], after: &S) -> Option<Var<'t>> {
+    let kind = |v: Var<'t>| Some((v.dtype().ok()?, v.shape().ok()?));
+    for ((name, old), new) in before.iter().zip(after.leaves()) {
+        let (Some((old_type, old)), Some((new_type, new))) = (kind(*old), kind(new)) else { continue };
+        if (old_type, &old) != (new_type, &new) {
+            let name = if name.is_empty() { String::new() } else { format!(" '{name}'") };
+            let (dtype, shape) = kind(x)?;
+            let found = format!(
+                "the input {dtype} {shape} turns the state{name} of layer {layer} from {old_type} {old} to {new_type} {new}"
+            );
+            return Some(x.invalid(
+                "rnn",
+                found,
+                "give one step [B, I] and a state of B rows; forward takes a sequence",
+            ));
+        }
+    }
+    None
+}
+
+/// A state whose every value is the invalid value `broken`.
+fn spoil<'t, S: Tree<'t>>(state: &S, broken: Var<'t>) -> S {
+    state.map_vars(&mut Path::root(), &mut |_, _| broken)
+}
+
+/// As many spoilt states as there are.
 fn spoiled<'t, S: Tree<'t>>(states: &[S], broken: Var<'t>) -> Vec<S> {
-    states.iter().map(|state| state.map_vars(&mut Path::root(), &mut |_, _| broken)).collect()
+    states.iter().map(|state| spoil(state, broken)).collect()
 }
 
 /// The element type of the first float parameter.

@@ -61,7 +61,9 @@ impl<'t> Var<'t> {
     /// If the value is not a float scalar or depends on none of them, the tape is for inference or holds an error, or the program fails (an index out of range).
     #[track_caller]
     pub fn backward(self) -> Result<Gradients> {
+        let _named = self.tape().composition("backward");
         let tape = self.tape();
+        tape.computable("backward", self)?;
         let mark = tape.mark();
         let seed = match self.check_scalar() {
             Ok(seed) => seed,
@@ -92,7 +94,7 @@ impl<'t> Var<'t> {
             Some(step) => {
                 // What was recorded since follows from the loss, and nobody has seen it.
                 tape.forget(&mark);
-                let values = step.run(tape)?;
+                let values = step.run(tape, self.id)?;
                 tape.hold(self.id, &values[0]);
                 (step.present.clone(), values)
             }

@@ -29,13 +29,12 @@ impl<'t> Var<'t> {
     /// ```
     #[track_caller]
     pub fn jvp<R: Operand<'t>, const N: usize>(self, along: [(R, Var<'t>); N]) -> Var<'t> {
+        let _named = self.tape().composition("jvp");
         let tape = self.tape();
         let along = along.map(|(input, tangent)| (input.resolve(tape, None), tangent));
         for (i, (input, tangent)) in along.iter().enumerate() {
-            for broken in [self, *input, *tangent] {
-                if tape.owned(broken).is_err() {
-                    return broken.resolve(tape, None);
-                }
+            if let Some(broken) = tape.unusable("jvp", &[self, *input, *tangent]) {
+                return broken;
             }
             let kind = |v: Var<'t>| v.node(|n| (n.dtype, n.shape.clone()));
             let (wanted, found) = (kind(*input), kind(*tangent));
@@ -45,7 +44,7 @@ impl<'t> Var<'t> {
             }
         }
         if !tape.is_differentiable() {
-            return self.invalid("jvp", "the tape is for inference", "record on Tape::new()");
+            return tape.fail("jvp", Fault::gradient("the tape is for inference", "record on Tape::new()"));
         }
         tangents(&[self], &along)[0].unwrap_or_else(|| self.zeros_like())
     }
@@ -113,7 +112,6 @@ impl<'t> Known<'t> {
         active: &dyn Fn(NodeId) -> bool,
     ) {
         let tape = scope.tape();
-        let address = tape.inner.borrow().address;
         for id in range {
             let (op, inputs, at, shape) = {
                 let inner = tape.inner.borrow();
@@ -123,7 +121,7 @@ impl<'t> Known<'t> {
                 }
                 (node.op.clone(), node.inputs.clone(), node.at, node.shape.clone())
             };
-            tape.inner.borrow_mut().address = Some(at);
+            let _rule = tape.derivative(op.name(), at);
             let tangent = match op {
                 Op::Scan(_) => {
                     self.scan(scope, id, active);
@@ -152,7 +150,6 @@ impl<'t> Known<'t> {
                 self.values.insert(id, tangent);
             }
         }
-        tape.inner.borrow_mut().address = address;
     }
 
     /// Records the tangents of a scan: a scan in the same direction over the forward values it needs.

@@ -22,7 +22,6 @@ use crate::tape::Tape;
 use crate::var::Var;
 use cotangent::Store;
 use scope::Scope;
-use std::panic::Location;
 
 impl<'t> Var<'t> {
     /// The gradients of this scalar with respect to `wrt`, recorded on the tape: they are ordinary
@@ -31,9 +30,9 @@ impl<'t> Var<'t> {
     /// A value it does not depend on gets an error; [`grad_or_none`](Var::grad_or_none) tells instead.
     #[track_caller]
     pub fn grad<R: Operand<'t>, const N: usize>(self, wrt: [R; N]) -> [Var<'t>; N] {
+        let _named = self.tape().composition("grad");
         let tape = self.tape();
-        let caller = Location::caller();
-        let wrt = tape.addressed(caller, || wrt.map(|r| r.resolve(tape, None)));
+        let wrt = wrt.map(|r| r.resolve(tape, None));
         let found = self.grad_or_none(wrt);
         let mut index = 0;
         found.map(|gradient| {
@@ -52,8 +51,7 @@ impl<'t> Var<'t> {
                     at.line()
                 );
                 let remedy = "use grad_or_none, or look for a detach, a comparison or an integer on the way";
-                let fault = Fault { kind: ErrorKind::Gradient, found, remedy: remedy.into() };
-                tape.addressed(caller, || tape.fail("grad", fault))
+                tape.fail("grad", Fault::gradient(found, remedy))
             })
         })
     }
@@ -61,8 +59,13 @@ impl<'t> Var<'t> {
     /// As [`grad`](Var::grad), with `None` for values it does not depend on.
     #[track_caller]
     pub fn grad_or_none<R: Operand<'t>, const N: usize>(self, wrt: [R; N]) -> [Option<Var<'t>>; N] {
+        let _named = self.tape().composition("grad_or_none");
         let tape = self.tape();
-        let wrt: Vec<Var<'t>> = tape.addressed(Location::caller(), || wrt.map(|r| r.resolve(tape, None))).to_vec();
+        let wrt: Vec<Var<'t>> = wrt.map(|r| r.resolve(tape, None)).to_vec();
+        // Ahead of the value: an operand that could not be resolved is what the caller wrote here.
+        if let Some(broken) = tape.unusable("grad_or_none", &wrt) {
+            return [Some(broken); N];
+        }
         let all = match self.check_scalar() {
             Ok(seed) => vjp(&[(self, seed)], &wrt),
             Err(broken) => vec![Some(broken); N],
@@ -74,20 +77,23 @@ impl<'t> Var<'t> {
     #[track_caller]
     fn check_scalar(self) -> Result<Var<'t>, Var<'t>> {
         let tape = self.tape();
-        if tape.owned(self).is_err() {
-            return Err(self);
+        if let Some(broken) = tape.unusable("grad", &[self]) {
+            return Err(broken);
         }
         let (shape, dtype) = self.node(|n| (n.shape.clone(), n.dtype));
-        let caller = Location::caller();
         let fail = |kind, found: String, remedy: &str| {
             let fault = Fault { kind, found, remedy: remedy.into() };
-            Err(tape.addressed(caller, || tape.fail("grad", fault)))
+            Err(tape.fail("grad", fault))
         };
         if !tape.is_differentiable() {
             return fail(ErrorKind::Gradient, "the tape is for inference".into(), "record on Tape::new()");
         }
         if !dtype.is_float() {
-            return fail(ErrorKind::DType, format!("the value is {dtype}, which has no derivative"), "");
+            return fail(
+                ErrorKind::DType,
+                format!("the value is {dtype}, which has no derivative"),
+                "cast it to a float type first",
+            );
         }
         if shape.numel() != 1 {
             let found = format!("the value is {shape}, expected a scalar");
@@ -108,14 +114,16 @@ impl<'t> Var<'t> {
     /// value's shape and element type. As [`grad`](Var::grad) for values that are not scalars; zeros where nothing flows.
     #[track_caller]
     pub fn vjp<R: Operand<'t>, const N: usize>(self, cotangent: impl Operand<'t>, wrt: [R; N]) -> [Var<'t>; N] {
+        let _named = self.tape().composition("vjp");
         let tape = self.tape();
         let cotangent = cotangent.resolve(tape, self.dtype().ok());
         let wrt = wrt.map(|r| r.resolve(tape, None));
-        if let Some(broken) = [self, cotangent].into_iter().find(|v| tape.owned(*v).is_err()) {
+        if let Some(broken) = tape.unusable("vjp", &[self, cotangent]) {
             return [broken; N];
         }
         if !tape.is_differentiable() {
-            return [self.invalid("vjp", "the tape is for inference", "record on Tape::new()"); N];
+            let fault = Fault::gradient("the tape is for inference", "record on Tape::new()");
+            return [tape.fail("vjp", fault); N];
         }
         let kind = |v: Var<'t>| v.node(|n| (n.dtype, n.shape.clone()));
         let (own, given) = (kind(self), kind(cotangent));
@@ -141,11 +149,8 @@ impl<'t> Var<'t> {
 pub(crate) fn vjp<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Option<Var<'t>>> {
     let Some((first, _)) = outputs.first() else { return vec![None; wrt.len()] };
     let tape = first.tape();
-    if let Some(broken) = wrt.iter().find(|v| tape.owned(**v).is_err()) {
-        return vec![
-            Some(if std::ptr::eq(broken.tape, tape) { *broken } else { broken.resolve(tape, None) });
-            wrt.len()
-        ];
+    if let Some(broken) = tape.unusable("grad", wrt) {
+        return vec![Some(broken); wrt.len()];
     }
     let end = outputs.iter().map(|(v, _)| v.id).max().unwrap_or(0) + 1;
     let active = active_nodes(tape, wrt, end);
@@ -201,7 +206,6 @@ fn walk<'t>(
     visit: &mut dyn FnMut(NodeId, Var<'t>),
 ) {
     let tape = scope.tape();
-    let address = tape.inner.borrow().address;
     for id in store.range().rev() {
         if !store.is_reached(id) {
             continue;
@@ -211,7 +215,7 @@ fn walk<'t>(
             let node = &inner.nodes[id as usize];
             (node.op.clone(), node.inputs.clone(), node.at)
         };
-        tape.inner.borrow_mut().address = Some(at);
+        let _rule = tape.derivative(op.name(), at);
         match op {
             Op::Scan(_) => {
                 let cts = store.take_scan(id);
@@ -246,5 +250,4 @@ fn walk<'t>(
             }
         }
     }
-    tape.inner.borrow_mut().address = address;
 }

@@ -2,8 +2,8 @@
 
 use crate::operand::Operand;
 use crate::record::Fault;
+use crate::scan::ScanOptions;
 use crate::shape::Shape;
-use crate::tensor::Tensor;
 use crate::var::Var;
 
 impl<'t> Var<'t> {
@@ -21,13 +21,14 @@ impl<'t> Var<'t> {
     /// ```
     #[track_caller]
     pub fn jacobian(self, x: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("jacobian");
         let x = x.resolve(self.tape(), None);
         let (own, wrt) = match self.both_shapes(x) {
             Ok(shapes) => shapes,
             Err(broken) => return broken,
         };
         let basis = self.basis(&own);
-        let ((), rows) = self.tape().scan((), basis, |(), u| {
+        let ((), rows) = self.tape().scan_own(ScanOptions::default(), (), basis, |(), u| {
             let [row] = self.vjp(u.reshape(own.clone()), [x]);
             ((), row)
         });
@@ -37,13 +38,15 @@ impl<'t> Var<'t> {
     /// The Jacobian `∂self/∂x`, shape `[self.., x..]`, by columns: one forward pass for each element of `x`.
     #[track_caller]
     pub fn jacobian_forward(self, x: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("jacobian_forward");
         let x = x.resolve(self.tape(), None);
         let (own, wrt) = match self.both_shapes(x) {
             Ok(shapes) => shapes,
             Err(broken) => return broken,
         };
         let basis = x.basis(&wrt);
-        let ((), columns) = self.tape().scan((), basis, |(), v| ((), self.jvp([(x, v.reshape(wrt.clone()))])));
+        let step = |(), v: Var<'t>| ((), self.jvp([(x, v.reshape(wrt.clone()))]));
+        let ((), columns) = self.tape().scan_own(ScanOptions::default(), (), basis, step);
         // [x, self..] to [self.., x].
         let order: Vec<usize> = (1..=own.rank()).chain([0]).collect();
         columns.permute(&order).reshape(own.iter().chain(wrt.iter()).copied().collect::<Shape>())
@@ -52,6 +55,7 @@ impl<'t> Var<'t> {
     /// The Hessian `∂²self/∂x²` of a scalar, shape `[x.., x..]`: forward over reverse.
     #[track_caller]
     pub fn hessian(self, x: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("hessian");
         let x = x.resolve(self.tape(), None);
         let [gradient] = self.grad([x]);
         gradient.jacobian_forward(x)
@@ -60,6 +64,7 @@ impl<'t> Var<'t> {
     /// The product of a scalar's Hessian with `v`, forward over reverse: a few gradients' work, and no Hessian is built.
     #[track_caller]
     pub fn hvp(self, x: impl Operand<'t>, v: Var<'t>) -> Var<'t> {
+        let _named = self.tape().composition("hvp");
         let x = x.resolve(self.tape(), None);
         let [gradient] = self.grad([x]);
         gradient.jvp([(x, v)])
@@ -67,12 +72,18 @@ impl<'t> Var<'t> {
 
     #[track_caller]
     fn both_shapes(self, x: Var<'t>) -> Result<(Shape, Shape), Var<'t>> {
+        if let Some(broken) = self.tape().unusable("jacobian", &[self, x]) {
+            return Err(broken);
+        }
         let own = self.shape().map_err(|_| self)?;
         let wrt = x.shape().map_err(|_| x)?;
         let kinds = (self.dtype().map_err(|_| self)?, x.dtype().map_err(|_| x)?);
         if !kinds.0.is_float() || kinds.0 != kinds.1 {
             let found = format!("the value is {}, the input {}", kinds.0, kinds.1);
-            return Err(self.tape().fail("jacobian", Fault::dtype(found, "expected one float type")));
+            return Err(self.tape().fail(
+                "jacobian",
+                Fault::dtype(found, "derivatives are between values of one float type; cast one side"),
+            ));
         }
         Ok((own, wrt))
     }
@@ -80,13 +91,7 @@ impl<'t> Var<'t> {
     /// The unit vectors of a space of a shape, flat: `[n, n]`, of this value's element type.
     #[track_caller]
     fn basis(self, shape: &Shape) -> Var<'t> {
-        let n = shape.numel();
-        let dtype = self.node(|node| node.dtype);
-        let mut ones = vec![0.0f64; n * n];
-        ones.iter_mut().step_by(n + 1).for_each(|one| *one = 1.0);
-        match Tensor::from_vec(ones, [n, n]) {
-            Ok(basis) => self.tape().constant(basis.cast(dtype)),
-            Err(_) => self.invalid("jacobian", format!("no basis of {n} vectors"), ""),
-        }
+        let places = self.tape().arange(shape.numel());
+        places.unsqueeze(1).eq(places).cast(self.node(|node| node.dtype))
     }
 }

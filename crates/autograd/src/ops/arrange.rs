@@ -1,6 +1,7 @@
 //! Rearrangements that are compositions: padding, turning, cutting, repeating, masking.
 
-use super::resolve_axis;
+use super::axis_of;
+use super::index::index_fault;
 use crate::dtype::DType;
 use crate::record::Fault;
 use crate::shape::Shape;
@@ -10,6 +11,7 @@ impl<'t> Var<'t> {
     /// `before` and `after` entries of `value` around an axis.
     #[track_caller]
     pub fn pad(self, axis: isize, before: usize, after: usize, value: f64) -> Var<'t> {
+        let _named = self.tape().composition("pad");
         let (at, shape) = match self.with_axis("pad", axis) {
             Ok(found) => found,
             Err(invalid) => return invalid,
@@ -30,6 +32,7 @@ impl<'t> Var<'t> {
     /// The entries of an axis in opposite order.
     #[track_caller]
     pub fn flip(self, axis: isize) -> Var<'t> {
+        let _named = self.tape().composition("flip");
         let (at, shape) = match self.with_axis("flip", axis) {
             Ok(found) => found,
             Err(invalid) => return invalid,
@@ -44,6 +47,7 @@ impl<'t> Var<'t> {
     /// `(i + by) mod n`, as `torch.roll`.
     #[track_caller]
     pub fn roll(self, axis: isize, by: isize) -> Var<'t> {
+        let _named = self.tape().composition("roll");
         let (at, shape) = match self.with_axis("roll", axis) {
             Ok(found) => found,
             Err(invalid) => return invalid,
@@ -56,17 +60,20 @@ impl<'t> Var<'t> {
         self.narrow(axis, n - by, by).concat([self.narrow(axis, 0, n - by)], axis)
     }
 
-    /// An axis cut into parts of the given extents, which add up to its own.
+    /// An axis cut into parts of the given extents, which add up to its own. A mistake gives invalid parts, one at least.
     #[track_caller]
     pub fn split(self, axis: isize, sizes: &[usize]) -> Vec<Var<'t>> {
+        let _named = self.tape().composition("split");
         let (at, shape) = match self.with_axis("split", axis) {
             Ok(found) => found,
-            Err(invalid) => return vec![invalid; sizes.len()],
+            Err(invalid) => return vec![invalid; sizes.len().max(1)],
         };
         let total = sizes.iter().fold(0usize, |sum, n| sum.saturating_add(*n));
         if total != shape[at] {
             let found = format!("the parts {sizes:?} have {total} entries, axis {axis} of {shape} has {}", shape[at]);
-            return vec![self.tape().fail("split", Fault::shape(found, "")); sizes.len()];
+            let fault = Fault::shape(found, "give extents that add up to the axis's");
+            // One part at least, so that the error has a bearer.
+            return vec![self.tape().fail("split", fault); sizes.len().max(1)];
         }
         let mut start = 0;
         let mut parts = Vec::with_capacity(sizes.len());
@@ -81,6 +88,7 @@ impl<'t> Var<'t> {
     /// gives one invalid part.
     #[track_caller]
     pub fn unbind(self, axis: isize) -> Vec<Var<'t>> {
+        let _named = self.tape().composition("unbind");
         let (at, shape) = match self.with_axis("unbind", axis) {
             Ok(found) => found,
             Err(invalid) => return vec![invalid],
@@ -100,9 +108,10 @@ impl<'t> Var<'t> {
     /// More counts than axes add leading axes.
     #[track_caller]
     pub fn repeat(self, counts: &[usize]) -> Var<'t> {
+        let _named = self.tape().composition("repeat");
         let Ok(shape) = self.shape() else { return self };
         let Some(lead) = counts.len().checked_sub(shape.rank()) else {
-            let found = format!("{} counts for the value {shape}", counts.len());
+            let found = format!("{} counts are given for the {} axes of {shape}", counts.len(), shape.rank());
             return self.tape().fail("repeat", Fault::shape(found, "give one count for each axis"));
         };
         let extents = || std::iter::repeat_n(1, lead).chain(shape.iter().copied());
@@ -115,12 +124,14 @@ impl<'t> Var<'t> {
     /// The upper triangle of the last two axes, zeros elsewhere: elements `(i, j)` with `j ≥ i + diagonal`.
     #[track_caller]
     pub fn triu(self, diagonal: isize) -> Var<'t> {
+        let _named = self.tape().composition("triu");
         self.triangle("triu", diagonal, true)
     }
 
     /// The lower triangle of the last two axes, zeros elsewhere: elements `(i, j)` with `j ≤ i + diagonal`.
     #[track_caller]
     pub fn tril(self, diagonal: isize) -> Var<'t> {
+        let _named = self.tape().composition("tril");
         self.triangle("tril", diagonal, false)
     }
 
@@ -129,7 +140,7 @@ impl<'t> Var<'t> {
         let Ok(shape) = self.shape() else { return self };
         let [.., rows, columns] = shape[..] else {
             let found = format!("the value {shape} is not a matrix");
-            return self.tape().fail(name, Fault::shape(found, "give it two axes or more"));
+            return self.tape().fail(name, Fault::shape(found, "give it two axes or more (unsqueeze, reshape)"));
         };
         let tape = self.tape();
         // Beyond the corners, any diagonal is as good as the next.
@@ -140,19 +151,29 @@ impl<'t> Var<'t> {
     }
 
     /// Indices (I64, `[..]`) as unit vectors `[.., classes]` of an element type: 1 at the index, else 0. An index
-    /// outside of `0..classes` gives zeros.
+    /// outside of `0..classes` is found when the program runs.
     #[track_caller]
     pub fn one_hot(self, classes: usize, dtype: DType) -> Var<'t> {
-        self.unsqueeze(-1).eq(self.tape().arange(classes)).cast(dtype)
+        let _named = self.tape().composition("one_hot");
+        let (Ok(shape), Ok(own)) = (self.shape(), self.dtype()) else { return self };
+        if own != DType::I64 {
+            return self.tape().fail("one_hot", index_fault(own));
+        }
+        // Truth values cannot be added up.
+        let sum = if dtype == DType::Bool { DType::I64 } else { dtype };
+        let wide: Shape = shape.iter().copied().chain([classes]).collect();
+        let at = self.unsqueeze(-1);
+        let ones = self.tape().literal(1.0, sum).expand(shape.iter().copied().chain([1]).collect::<Shape>());
+        self.tape().literal(0.0, sum).expand(wide).scatter_add(-1, at, ones).cast(dtype)
     }
 
     /// An axis counted from the front, and the shape; else the invalid value to answer with.
     #[track_caller]
     pub(super) fn with_axis(self, name: &str, axis: isize) -> Result<(usize, Shape), Var<'t>> {
         let Ok(shape) = self.shape() else { return Err(self) };
-        match resolve_axis(axis, shape.rank()) {
-            Some(at) => Ok((at, shape)),
-            None => Err(self.tape().fail(name, Fault::shape(format!("the value {shape} has no axis {axis}"), ""))),
+        match axis_of(axis, &shape) {
+            Ok(at) => Ok((at, shape)),
+            Err(fault) => Err(self.tape().fail(name, fault)),
         }
     }
 }

@@ -2,30 +2,31 @@
 
 use super::reduce::bool_fault;
 use crate::dtype::DType;
+use crate::scan::ScanOptions;
 use crate::var::Var;
 
 impl<'t> Var<'t> {
     /// Running sums along an axis: `y_i = x_0 + .. + x_i`, added in order.
     #[track_caller]
     pub fn cumsum(self, axis: isize) -> Var<'t> {
+        let _named = self.tape().composition("cumsum");
         self.cumulated("cumsum", axis, 0.0, |sum, x| sum + x)
     }
 
     /// Running products along an axis: `y_i = x_0 · .. · x_i`, multiplied in order. The derivative holds with zeros too.
     #[track_caller]
     pub fn cumprod(self, axis: isize) -> Var<'t> {
+        let _named = self.tape().composition("cumprod");
         self.cumulated("cumprod", axis, 1.0, |product, x| product * x)
     }
 
     /// A scan over the axis, brought to the front.
-    #[track_caller]
     fn cumulated(self, name: &str, axis: isize, start: f64, step: fn(Var<'t>, Var<'t>) -> Var<'t>) -> Var<'t> {
         let (at, shape) = match self.with_axis(name, axis) {
             Ok(found) => found,
             Err(invalid) => return invalid,
         };
         let Ok(dtype) = self.dtype() else { return self };
-        // Here and not in the step, where the error would not name the caller's line.
         if dtype == DType::Bool {
             return self.tape().fail(name, bool_fault());
         }
@@ -35,7 +36,7 @@ impl<'t> Var<'t> {
         row.swap(0, at);
         row.remove(0);
         let first = tape.literal(start, dtype).expand(row);
-        let (_, rows) = tape.scan(first, items, |total, x| {
+        let (_, rows) = tape.scan_own(ScanOptions::default(), first, items, |total, x| {
             let total = step(total, x);
             (total, total)
         });
@@ -46,25 +47,26 @@ impl<'t> Var<'t> {
     /// one, as PyTorch on a CPU.
     #[track_caller]
     pub fn argmax(self, axis: isize) -> Var<'t> {
-        self.place_of("argmax", axis, self.max_keep(axis))
+        let _named = self.tape().composition("argmax");
+        self.place_of("argmax", axis, Var::max_keep)
     }
 
     /// The index (I64) of the minimum along an axis, which is dropped: the first one of equals, that of the first NaN if there is
     /// one.
     #[track_caller]
     pub fn argmin(self, axis: isize) -> Var<'t> {
-        self.place_of("argmin", axis, self.min_keep(axis))
+        let _named = self.tape().composition("argmin");
+        self.place_of("argmin", axis, Var::min_keep)
     }
 
-    #[track_caller]
-    fn place_of(self, name: &str, axis: isize, extremum: Var<'t>) -> Var<'t> {
+    fn place_of(self, name: &str, axis: isize, extremum: fn(Var<'t>, isize) -> Var<'t>) -> Var<'t> {
         let (at, shape) = match self.with_axis(name, axis) {
             Ok(found) => found,
             Err(invalid) => return invalid,
         };
         let n = shape[at];
         // An extremum is NaN if any element is, and NaN equals nothing: then only the second condition holds.
-        let hits = self.eq(extremum).or(self.ne(self));
+        let hits = self.eq(extremum(self, axis)).or(self.ne(self));
         let mut line = vec![1; shape.rank()];
         line[at] = n;
         let places = self.tape().arange(n).reshape(line);

@@ -131,6 +131,7 @@ impl<'t> Var<'t> {
     /// Both operands; a bare number takes this value's type.
     #[track_caller]
     pub(crate) fn map2(self, row: &'static Row, rhs: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition(row.name);
         let rhs = rhs.resolve(self.tape(), Some(self.node(|n| n.dtype)));
         if let Some(folded) = fold(row, self, rhs) {
             return folded;
@@ -145,6 +146,7 @@ impl<'t> Var<'t> {
     /// zero into NaN: give it a harmless argument there, `let s = x.gt(0.0); s.select(s.select(x, 1.0).log(), 0.0)`.
     #[track_caller]
     pub fn select(self, a: impl Operand<'t>, b: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("select");
         let tape = self.tape();
         // A number on one side takes the type of the other, so the sides are resolved twice at most.
         let mark = tape.len();

@@ -1,24 +1,63 @@
 //! Reading and accumulating by index.
 
-use super::{Contribution, Rule, resolve_axis};
+use super::{Contribution, Rule, axis_of};
 use crate::dtype::DType;
 use crate::grad::Local;
 use crate::node::{Node, Op};
 use crate::operand::Operand;
 use crate::program::{IndexInstr, Instr, Lower};
 use crate::record::{Fault, Recorded};
+use crate::shape::Shape;
+use crate::tape::Tape;
 use crate::var::Var;
+
+/// What the caller wrote, for errors found when the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Asker {
+    /// The outermost operation.
+    pub name: &'static str,
+    pub index: IndexForm,
+}
+
+/// How the caller's index became that of the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum IndexForm {
+    /// As it is.
+    Same,
+    /// A list, repeated over the other axes.
+    List,
+    /// Composed: an axis of extent 1 is the composition's.
+    Composed,
+}
+
+impl Asker {
+    fn new(tape: &Tape, own: &'static str) -> Asker {
+        let name = tape.recorder.get().name(own);
+        Asker { name, index: if name == own { IndexForm::Same } else { IndexForm::Composed } }
+    }
+
+    /// Where the caller finds the entry at position `at` of the operation's index.
+    pub(crate) fn position(&self, at: &[usize], index: &Shape, axis: usize) -> Vec<usize> {
+        match self.index {
+            IndexForm::List => vec![at[axis]],
+            IndexForm::Composed if index[axis] == 1 => [&at[..axis], &at[axis + 1..]].concat(),
+            _ => at.to_vec(),
+        }
+    }
+}
 
 /// `out[i.., j, k..] = x[i.., index[i.., j, k..], k..]` along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Gather {
     pub axis: usize,
+    pub asker: Asker,
 }
 
 /// `out = base`, then `out[i.., index[i.., j, k..], k..] += src[i.., j, k..]` in row-major order of `src`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ScatterAdd {
     pub axis: usize,
+    pub asker: Asker,
 }
 
 impl<'t> Var<'t> {
@@ -27,11 +66,17 @@ impl<'t> Var<'t> {
     /// extents. An index out of range is found when the program runs.
     #[track_caller]
     pub fn gather(self, axis: isize, index: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("gather");
         let index = index.resolve(self.tape(), Some(DType::I64));
-        self.tape().op("gather", &[self, index], |nodes| {
-            let at = check_index(nodes[0], nodes[1], axis)?;
+        self.gather_for(Asker::new(self.tape(), "gather"), axis, index)
+    }
+
+    #[track_caller]
+    fn gather_for(self, asker: Asker, axis: isize, index: Var<'t>) -> Var<'t> {
+        self.tape().op(asker.name, &[self, index], |nodes| {
+            let axis = check_index(nodes[0], nodes[1], axis)?;
             let shape = nodes[1].shape.clone();
-            Ok(Some(Recorded { op: Op::Gather(Gather { axis: at }), shape, dtype: nodes[0].dtype }))
+            Ok(Some(Recorded { op: Op::Gather(Gather { axis, asker }), shape, dtype: nodes[0].dtype }))
         })
     }
 
@@ -39,25 +84,34 @@ impl<'t> Var<'t> {
     /// accumulate, in row-major order of `src`, which has the shape of `index` (I64).
     #[track_caller]
     pub fn scatter_add(self, axis: isize, index: impl Operand<'t>, src: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("scatter_add");
         let tape = self.tape();
         let index = index.resolve(tape, Some(DType::I64));
         let src = src.resolve(tape, Some(self.node(|n| n.dtype)));
-        tape.op("scatter_add", &[self, index, src], |nodes| {
-            let at = check_index(nodes[0], nodes[1], axis)?;
-            if nodes[2].shape != nodes[1].shape || nodes[2].dtype != nodes[0].dtype {
+        self.scatter_add_for(Asker::new(tape, "scatter_add"), axis, index, src)
+    }
+
+    #[track_caller]
+    fn scatter_add_for(self, asker: Asker, axis: isize, index: Var<'t>, src: Var<'t>) -> Var<'t> {
+        self.tape().op(asker.name, &[self, index, src], |nodes| {
+            let axis = check_index(nodes[0], nodes[1], axis)?;
+            if nodes[2].shape != nodes[1].shape {
                 return Err(Fault::shape(
-                    format!(
-                        "the source is {} {}, expected {} {}",
-                        nodes[2].dtype, nodes[2].shape, nodes[0].dtype, nodes[1].shape
-                    ),
-                    "give the source the shape of the index and the type of the value",
+                    format!("the source is {}, the index {}", nodes[2].shape, nodes[1].shape),
+                    "give the source the shape of the index",
+                ));
+            }
+            if nodes[2].dtype != nodes[0].dtype {
+                return Err(Fault::dtype(
+                    format!("the source is {}, the value {}", nodes[2].dtype, nodes[0].dtype),
+                    format!("convert one side: .cast(DType::{:?})", nodes[0].dtype.max(nodes[2].dtype)),
                 ));
             }
             if nodes[0].dtype == DType::Bool {
                 return Err(Fault::dtype("the value is bool, expected a number", "convert it: .cast(DType::I64)"));
             }
             let shape = nodes[0].shape.clone();
-            Ok(Some(Recorded { op: Op::ScatterAdd(ScatterAdd { axis: at }), shape, dtype: nodes[0].dtype }))
+            Ok(Some(Recorded { op: Op::ScatterAdd(ScatterAdd { axis, asker }), shape, dtype: nodes[0].dtype }))
         })
     }
 
@@ -65,29 +119,36 @@ impl<'t> Var<'t> {
     /// `weight.index_select(0, tokens)`.
     #[track_caller]
     pub fn index_select(self, axis: isize, index: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("index_select");
         let index = index.resolve(self.tape(), Some(DType::I64));
-        let (Ok(shape), Ok(list)) = (self.shape(), index.shape()) else {
-            return if self.shape().is_err() { self } else { index };
+        let (at, shape) = match self.with_axis("index_select", axis) {
+            Ok(found) => found,
+            Err(invalid) => return invalid,
         };
-        let (Some(at), [n]) = (resolve_axis(axis, shape.rank()), &list[..]) else {
-            let found = format!("the value is {shape}, the axis {axis}, the index {list}; expected an axis and a list");
-            return self.tape().fail("index_select", Fault::shape(found, ""));
+        let (Ok(list), Ok(dtype)) = (index.shape(), index.dtype()) else { return index };
+        let [n] = list[..] else {
+            let fault = Fault::shape(format!("the index is {list}, expected a list"), "reshape it to one axis");
+            return self.tape().fail("index_select", fault);
         };
+        if dtype != DType::I64 {
+            return self.tape().fail("index_select", index_fault(dtype));
+        }
         let mut line = vec![1; shape.rank()];
-        line[at] = *n;
-        self.gather(axis, index.reshape(line).expand(shape.with_axis(at, *n)))
+        line[at] = n;
+        let asker = Asker { index: IndexForm::List, ..Asker::new(self.tape(), "index_select") };
+        self.gather_for(asker, axis, index.reshape(line).expand(shape.with_axis(at, n)))
     }
 }
 
+/// An index of another element type.
+pub(super) fn index_fault(dtype: DType) -> Fault {
+    Fault::dtype(format!("the index is {dtype}, expected i64"), "convert it: .cast(DType::I64)")
+}
+
 fn check_index(x: &Node, index: &Node, axis: isize) -> Result<usize, Fault> {
-    let Some(at) = resolve_axis(axis, x.shape.rank()) else {
-        return Err(Fault::shape(format!("the value {} has no axis {axis}", x.shape), ""));
-    };
+    let at = axis_of(axis, &x.shape)?;
     if index.dtype != DType::I64 {
-        return Err(Fault::dtype(
-            format!("the index is {}, expected i64", index.dtype),
-            "convert it: .cast(DType::I64)",
-        ));
+        return Err(index_fault(index.dtype));
     }
     let fits = index.shape.rank() == x.shape.rank()
         && (0..x.shape.rank()).all(|axis| axis == at || index.shape[axis] <= x.shape[axis]);
@@ -110,18 +171,24 @@ impl Rule for Gather {
     fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>)) {
         if at.wants(0) {
             let base = at.lit(0.0).expand(at.shape(0));
-            give(0, Contribution::Whole(base.scatter_add(self.axis as isize, at.input(1), ct)));
+            give(0, Contribution::Whole(base.scatter_add_for(self.asker, self.axis as isize, at.input(1), ct)));
         }
     }
     fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
-        Some(tangents[0]?.gather(self.axis as isize, at.input(1)))
+        Some(tangents[0]?.gather_for(self.asker, self.axis as isize, at.input(1)))
     }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let inputs = lower.inputs(node);
         let x = lower.contiguous(inputs[0]);
         let index = lower.contiguous(inputs[1]);
         let out = lower.alloc(node);
-        lower.emit(Instr::Gather(IndexInstr::new(lower, node, self.axis, x, index, out, inputs[0])));
+        lower.emit(Instr::Gather(IndexInstr::new(
+            lower,
+            node,
+            (self.axis, self.asker),
+            [x, index, out],
+            [inputs[0], node],
+        )));
     }
 }
 
@@ -134,14 +201,14 @@ impl Rule for ScatterAdd {
             give(0, Contribution::Whole(ct));
         }
         if at.wants(2) {
-            give(2, Contribution::Whole(ct.gather(self.axis as isize, at.input(1))));
+            give(2, Contribution::Whole(ct.gather_for(self.asker, self.axis as isize, at.input(1))));
         }
     }
     fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
         let zeros = |i: usize| at.lit(0.0).expand(at.shape(i));
         let base = tangents[0].unwrap_or_else(|| zeros(0));
         Some(match tangents[2] {
-            Some(src) => base.scatter_add(self.axis as isize, at.input(1), src),
+            Some(src) => base.scatter_add_for(self.asker, self.axis as isize, at.input(1), src),
             None => base,
         })
     }
@@ -152,6 +219,12 @@ impl Rule for ScatterAdd {
         let out = lower.alloc(node);
         let base = lower.place(inputs[0]);
         lower.copy(inputs[0], base, out.clone());
-        lower.emit(Instr::ScatterAdd(IndexInstr::new(lower, inputs[2], self.axis, out, index, src, inputs[0])));
+        lower.emit(Instr::ScatterAdd(IndexInstr::new(
+            lower,
+            node,
+            (self.axis, self.asker),
+            [out, index, src],
+            [inputs[0], inputs[2]],
+        )));
     }
 }

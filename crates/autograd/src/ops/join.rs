@@ -1,13 +1,14 @@
 //! Parts of an axis, and their inverse.
 
-use super::{Contribution, Rule, resolve_axis};
-use crate::dtype::DType;
+use super::{Contribution, Rule, axis_of};
+use crate::error::ErrorKind;
 use crate::grad::Local;
 use crate::node::Op;
 use crate::operand::Operand;
 use crate::program::{Lower, Place};
 use crate::record::{Fault, Recorded};
 use crate::tape::Tape;
+use crate::tensor::Tensor;
 use crate::var::Var;
 
 /// The entries `[start, start + extent)` of one axis; the extent is the node's.
@@ -29,16 +30,14 @@ impl<'t> Var<'t> {
     pub fn narrow(self, axis: isize, start: usize, len: usize) -> Var<'t> {
         self.tape().op("narrow", &[self], |nodes| {
             let x = nodes[0];
-            let Some(at) = resolve_axis(axis, x.shape.rank()) else {
-                return Err(Fault::shape(format!("the value {} has no axis {axis}", x.shape), ""));
-            };
+            let at = axis_of(axis, &x.shape)?;
             if start.checked_add(len).is_none_or(|end| end > x.shape[at]) {
                 return Err(Fault::shape(
                     format!(
                         "{len} entries from {start} on leave axis {axis} of {}, which has {}",
                         x.shape, x.shape[at]
                     ),
-                    "",
+                    "start and length together are at most the extent",
                 ));
             }
             if len == x.shape[at] {
@@ -52,53 +51,66 @@ impl<'t> Var<'t> {
     /// Entry `index` of an axis, which is dropped; negative axes count from the back.
     #[track_caller]
     pub fn get(self, axis: isize, index: usize) -> Var<'t> {
+        let _named = self.tape().composition("get");
+        let (at, shape) = match self.with_axis("get", axis) {
+            Ok(found) => found,
+            Err(invalid) => return invalid,
+        };
+        if index >= shape[at] {
+            let found = format!("entry {index} is out of range: axis {axis} of {shape} has {}", shape[at]);
+            return self.tape().fail("get", Fault::shape(found, "entries count from 0"));
+        }
         self.narrow(axis, index, 1).squeeze(axis)
     }
 
     /// The last entry of an axis, which is dropped: `y.last(0)` is the output of the last time step.
     #[track_caller]
     pub fn last(self, axis: isize) -> Var<'t> {
-        let Ok(shape) = self.shape() else { return self };
-        match resolve_axis(axis, shape.rank()).map(|at| shape[at].checked_sub(1)) {
-            Some(Some(end)) => self.get(axis, end),
-            Some(None) => self.invalid("last", format!("axis {axis} of {shape} has no entries"), ""),
-            None => self.invalid("last", format!("the value {shape} has no axis {axis}"), ""),
+        let _named = self.tape().composition("last");
+        let (at, shape) = match self.with_axis("last", axis) {
+            Ok(found) => found,
+            Err(invalid) => return invalid,
+        };
+        match shape[at].checked_sub(1) {
+            Some(end) => self.get(axis, end),
+            None => {
+                let found = format!("axis {axis} of {shape} has no entries");
+                self.tape().fail("last", Fault::shape(found, "treat the empty case apart"))
+            }
         }
     }
 
     /// The last axis cut into `N` equal parts, as many as the left-hand side names: `let [i, f, g, o] = z.chunk();`.
     #[track_caller]
     pub fn chunk<const N: usize>(self) -> [Var<'t>; N] {
+        let _named = self.tape().composition("chunk");
         self.chunk_axis(-1)
     }
 
     /// An axis cut into `N` equal parts; negative axes count from the back.
     #[track_caller]
     pub fn chunk_axis<const N: usize>(self, axis: isize) -> [Var<'t>; N] {
-        let Ok(shape) = self.shape() else { return [self; N] };
-        let extent = resolve_axis(axis, shape.rank()).map(|axis| shape[axis]);
-        match extent {
-            Some(extent) if N > 0 && extent % N == 0 => {
-                let mut parts = [self; N];
-                for (i, part) in parts.iter_mut().enumerate() {
-                    *part = self.narrow(axis, i * (extent / N), extent / N);
-                }
-                parts
-            }
-            Some(extent) => {
-                let found = format!("axis {axis} of {shape} has {extent} entries, not a multiple of {N}");
-                [self.tape().fail("chunk", Fault::shape(found, "cut unequal parts with narrow")); N]
-            }
-            None => {
-                let found = format!("the value {shape} has no axis {axis}");
-                [self.tape().fail("chunk", Fault::shape(found, "")); N]
-            }
+        let _named = self.tape().composition("chunk_axis");
+        let (at, shape) = match self.with_axis("chunk_axis", axis) {
+            Ok(found) => found,
+            Err(invalid) => return [invalid; N],
+        };
+        let extent = shape[at];
+        if N == 0 || extent % N != 0 {
+            let found = format!("axis {axis} of {shape} has {extent} entries, not a multiple of {N}");
+            return [self.tape().fail("chunk_axis", Fault::shape(found, "cut unequal parts with split")); N];
         }
+        let mut parts = [self; N];
+        for (i, part) in parts.iter_mut().enumerate() {
+            *part = self.narrow(axis, i * (extent / N), extent / N);
+        }
+        parts
     }
 
     /// This value and `others` one behind another along an axis; negative axes count from the back.
     #[track_caller]
     pub fn concat<R: Operand<'t>>(self, others: impl IntoIterator<Item = R>, axis: isize) -> Var<'t> {
+        let _named = self.tape().composition("concat");
         let tape = self.tape();
         let mut parts = vec![self];
         for part in others {
@@ -116,15 +128,13 @@ impl Tape {
             let Some(first) = nodes.first() else {
                 return Err(Fault::shape("there is nothing to join", "give at least one value"));
             };
-            let Some(at) = resolve_axis(axis, first.shape.rank()) else {
-                return Err(Fault::shape(format!("the value {} has no axis {axis}", first.shape), ""));
-            };
+            let at = axis_of(axis, &first.shape)?;
             let mut total = 0usize;
             for (i, node) in nodes.iter().enumerate() {
                 if node.dtype != first.dtype {
                     return Err(Fault::dtype(
                         format!("part 0 is {}, part {i} is {}", first.dtype, node.dtype),
-                        "convert one side with .cast",
+                        format!("convert one side: .cast(DType::{:?})", first.dtype.max(node.dtype)),
                     ));
                 }
                 let agrees = node.shape.rank() == first.shape.rank()
@@ -132,7 +142,7 @@ impl Tape {
                 if !agrees {
                     return Err(Fault::shape(
                         format!("part 0 is {}, part {i} is {}: only axis {at} may differ", first.shape, node.shape),
-                        "",
+                        "bring the others to one extent (narrow, pad, reshape)",
                     ));
                 }
                 total = total.saturating_add(node.shape[at]);
@@ -148,6 +158,19 @@ impl Tape {
     /// Values of one shape along a new axis in position `axis`; negative positions count from the back.
     #[track_caller]
     pub fn stack<'t>(&'t self, parts: &[Var<'t>], axis: isize) -> Var<'t> {
+        let _named = self.composition("stack");
+        // Stacking adds an axis, so parts that may differ along an axis may not here.
+        if let Some((first, others)) = parts.split_first()
+            && let Ok(shape) = first.shape()
+        {
+            let differs = |part: &Var<'t>| part.shape().ok().filter(|other| *other != shape);
+            for (i, part) in others.iter().enumerate() {
+                if let Some(other) = differs(part) {
+                    let found = format!("part 0 is {shape}, part {} is {other}, expected one shape", i + 1);
+                    return self.fail("stack", Fault::shape(found, "bring them to one shape (narrow, pad, reshape)"));
+                }
+            }
+        }
         let mut rows = Vec::with_capacity(parts.len());
         for part in parts {
             rows.push(part.unsqueeze(axis));
@@ -160,13 +183,12 @@ impl Tape {
     pub fn arange(&self, n: usize) -> Var<'_> {
         let mut values: Vec<i64> = Vec::new();
         if values.try_reserve_exact(n).is_err() {
-            return self.fail("arange", Fault::shape(format!("there is no memory for {n} integers"), ""));
+            let found = format!("{n} integers are more than memory holds");
+            let fault = Fault { kind: ErrorKind::Memory, found, remedy: "compute them in parts".into() };
+            return self.fail("arange", fault);
         }
         values.extend(0..n as i64);
-        match crate::Tensor::from_vec(values, [n]) {
-            Ok(values) => self.constant(values),
-            Err(_) => self.zeros([n], DType::I64),
-        }
+        self.constant(Tensor::from_vec(values, [n]).expect("n values for n entries"))
     }
 }
 

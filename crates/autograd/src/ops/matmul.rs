@@ -21,6 +21,7 @@ impl<'t> Var<'t> {
     /// number of rows and columns nor on threads.
     #[track_caller]
     pub fn matmul(self, rhs: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("matmul");
         let rhs = rhs.resolve(self.tape(), None);
         let rank = |v: Var<'t>| v.node(|n| n.shape.rank());
         match (rank(self), rank(rhs)) {

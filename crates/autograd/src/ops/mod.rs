@@ -19,7 +19,7 @@ pub(crate) use custom::{Custom, UserVjp};
 pub(crate) use elementwise::{Kernels, MapOp};
 #[cfg(test)]
 pub(crate) use elementwise::{Row, Sample, Type, record};
-pub(crate) use index::{Gather, ScatterAdd};
+pub(crate) use index::{Asker, Gather, ScatterAdd};
 pub(crate) use join::{Concat, Slice};
 pub(crate) use matmul::Matmul;
 pub(crate) use random::Random;
@@ -33,6 +33,8 @@ pub(crate) use views::{Expand, Permute, Reshape};
 use crate::grad::Local;
 use crate::node::Op;
 use crate::program::Lower;
+use crate::record::Fault;
+use crate::shape::Shape;
 use crate::var::Var;
 
 /// A cotangent that a derivative rule gives to one of its inputs.
@@ -108,4 +110,15 @@ impl Op {
 pub(crate) fn resolve_axis(axis: isize, rank: usize) -> Option<usize> {
     let axis = if axis < 0 { axis + rank as isize } else { axis };
     usize::try_from(axis).ok().filter(|a| *a < rank)
+}
+
+/// An axis of a shape counted from the front, or what is wrong with it.
+pub(crate) fn axis_of(axis: isize, shape: &Shape) -> Result<usize, Fault> {
+    resolve_axis(axis, shape.rank()).ok_or_else(|| {
+        let remedy = match shape.rank() {
+            0 => "a scalar has no axes".into(),
+            rank => format!("axes go from -{rank} to {}", rank - 1),
+        };
+        Fault::shape(format!("axis {axis} is out of range for shape {shape}"), remedy)
+    })
 }

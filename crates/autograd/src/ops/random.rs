@@ -38,12 +38,14 @@ impl Tape {
     /// ```
     #[track_caller]
     pub fn uniform<'t>(&'t self, key: impl Operand<'t>, shape: impl Into<Shape>, dtype: DType) -> Var<'t> {
+        let _named = self.composition("uniform");
         let key = key.resolve(self, Some(DType::I64));
         let shape = shape.into();
         self.op("uniform", &[key], |nodes| {
             check_key(nodes[0])?;
             if !dtype.is_float() {
-                return Err(Fault::dtype(format!("draws are asked as {dtype}, expected f32 or f64"), ""));
+                let found = format!("draws are asked as {dtype}, expected f32 or f64");
+                return Err(Fault::dtype(found, format!("cast the draws: .cast(DType::{dtype:?})")));
             }
             Ok(Some(Recorded { op: Op::Random(Random::Uniform), shape, dtype }))
         })
@@ -53,6 +55,7 @@ impl Tape {
     /// [`uniform`](Tape::uniform).
     #[track_caller]
     pub fn normal<'t>(&'t self, key: impl Operand<'t>, shape: impl Into<Shape>, dtype: DType) -> Var<'t> {
+        let _named = self.composition("normal");
         let key = key.resolve(self, Some(DType::I64));
         let shape = shape.into();
         let radius = self.uniform(key.fold_in(0), shape.clone(), dtype);
@@ -69,6 +72,7 @@ impl<'t> Var<'t> {
     /// A new random key from this key and a number (both I64, no axes).
     #[track_caller]
     pub fn fold_in(self, data: impl Operand<'t>) -> Var<'t> {
+        let _named = self.tape().composition("fold_in");
         let data = data.resolve(self.tape(), Some(DType::I64));
         self.tape().op("fold_in", &[self, data], |nodes| {
             nodes.iter().try_for_each(|node| check_key(node))?;

@@ -1,6 +1,6 @@
 //! Reductions over axes.
 
-use super::{Contribution, Rule, resolve_axis};
+use super::{Contribution, Rule, axis_of, resolve_axis};
 use crate::dtype::DType;
 use crate::grad::Local;
 use crate::node::Op;
@@ -19,6 +19,10 @@ pub(crate) struct Reduce {
 }
 
 /// Axes named in a call: one, several, or all of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name axes",
+    note = "name one axis (`-1`), several (`[0, 1]`), or all (`()`)"
+)]
 pub trait Axes {
     /// The axes, negative ones counted from the back; `None` for all.
     fn axes(&self) -> Option<Vec<isize>>;
@@ -59,73 +63,80 @@ impl<'t> Var<'t> {
     /// The sum of all elements, a scalar.
     #[track_caller]
     pub fn sum(self) -> Var<'t> {
+        let _named = self.tape().composition("sum");
         self.sum_axes(())
     }
 
     /// The mean of all elements, a scalar.
     #[track_caller]
     pub fn mean(self) -> Var<'t> {
+        let _named = self.tape().composition("mean");
         self.mean_axes(())
     }
 
     /// The sum over some axes, which are dropped: `x.sum_axes(-1)`, `x.sum_axes([0, 1])`, `x.sum_axes(())` for all.
     #[track_caller]
     pub fn sum_axes(self, axes: impl Axes) -> Var<'t> {
-        self.reduce("sum", Reduction::Sum, axes)
+        let _named = self.tape().composition("sum_axes");
+        self.reduce("sum_axes", Reduction::Sum, axes)
     }
 
     /// The mean over some axes, which are dropped.
     #[track_caller]
     pub fn mean_axes(self, axes: impl Axes) -> Var<'t> {
-        let total = self.reduce("mean", Reduction::Sum, axes);
-        let (Ok(full), Ok(kept), Ok(dtype)) = (self.shape(), total.shape(), total.dtype()) else { return total };
-        let count = full.numel() as f64 / kept.numel().max(1) as f64;
-        if kept.numel() == 0 {
-            return total;
-        }
-        total / self.tape().literal(count, dtype)
+        let _named = self.tape().composition("mean_axes");
+        let total = self.reduce("mean_axes", Reduction::Sum, &axes);
+        let (Ok(full), Ok(dtype)) = (self.shape(), total.dtype()) else { return total };
+        total / self.tape().literal(reduced(&full, axes) as f64, dtype)
     }
 
     /// The maximum over some axes, which are dropped; NaN if any element is. Tied maxima share the derivative evenly.
     #[track_caller]
     pub fn max_axes(self, axes: impl Axes) -> Var<'t> {
-        self.reduce("max", Reduction::Max, axes)
+        let _named = self.tape().composition("max_axes");
+        self.reduce("max_axes", Reduction::Max, axes)
     }
 
     /// The minimum over some axes, which are dropped; NaN if any element is. Tied minima share the derivative evenly.
     #[track_caller]
     pub fn min_axes(self, axes: impl Axes) -> Var<'t> {
-        self.reduce("min", Reduction::Min, axes)
+        let _named = self.tape().composition("min_axes");
+        self.reduce("min_axes", Reduction::Min, axes)
     }
 
     /// The product over some axes, which are dropped; 1 over no elements. An element's derivative is the product of the
     /// others, zeros among them or not.
     #[track_caller]
     pub fn prod_axes(self, axes: impl Axes) -> Var<'t> {
-        self.reduce("prod", Reduction::Prod, axes)
+        let _named = self.tape().composition("prod_axes");
+        self.reduce("prod_axes", Reduction::Prod, axes)
     }
 
     /// As [`sum_axes`](Var::sum_axes), with the axes kept as extent 1, so that the result broadcasts against this value.
     #[track_caller]
     pub fn sum_keep(self, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("sum_keep");
         self.sum_axes(&axes).kept(self, &axes)
     }
 
     /// As [`mean_axes`](Var::mean_axes), with the axes kept as extent 1.
     #[track_caller]
     pub fn mean_keep(self, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("mean_keep");
         self.mean_axes(&axes).kept(self, &axes)
     }
 
     /// As [`max_axes`](Var::max_axes), with the axes kept as extent 1.
     #[track_caller]
     pub fn max_keep(self, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("max_keep");
         self.max_axes(&axes).kept(self, &axes)
     }
 
     /// As [`min_axes`](Var::min_axes), with the axes kept as extent 1.
     #[track_caller]
     pub fn min_keep(self, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("min_keep");
         self.min_axes(&axes).kept(self, &axes)
     }
 
@@ -151,16 +162,13 @@ impl<'t> Var<'t> {
         let Ok(shape) = self.shape() else { return self };
         let mut marked = vec![false; shape.rank()];
         for axis in axes.axes().unwrap_or_else(|| (0..shape.rank() as isize).collect()) {
-            match resolve_axis(axis, shape.rank()) {
-                Some(axis) if !marked[axis] => marked[axis] = true,
-                Some(_) => {
-                    let fault = Fault::shape(format!("axis {axis} of {shape} is named twice"), "");
-                    return self.tape().fail(name, fault);
+            match axis_of(axis, &shape) {
+                Ok(axis) if !marked[axis] => marked[axis] = true,
+                Ok(_) => {
+                    let found = format!("axis {axis} of {shape} is named twice");
+                    return self.tape().fail(name, Fault::shape(found, "name each axis once"));
                 }
-                None => {
-                    let fault = Fault::shape(format!("the value {shape} has no axis {axis}"), "");
-                    return self.tape().fail(name, fault);
-                }
+                Err(fault) => return self.tape().fail(name, fault),
             }
         }
         let mut result = self;
@@ -186,7 +194,10 @@ impl<'t> Var<'t> {
             }
             let extents: usize = x.shape[op.first..op.first + op.count].iter().product();
             if extents == 0 && matches!(op.kind, Reduction::Max | Reduction::Min) {
-                return Err(Fault::shape(format!("the value {} has no elements to choose from", x.shape), ""));
+                return Err(Fault::shape(
+                    format!("the value {} has no elements to choose from", x.shape),
+                    "treat the empty case apart",
+                ));
             }
             let shape = (0..x.shape.rank())
                 .filter(|axis| !(op.first..op.first + op.count).contains(axis))
@@ -316,6 +327,11 @@ pub(super) fn bool_fault() -> Fault {
 fn named(axes: impl Axes, rank: usize) -> Vec<usize> {
     let named = axes.axes().unwrap_or_else(|| (0..rank as isize).collect());
     named.into_iter().filter_map(|axis| resolve_axis(axis, rank)).collect()
+}
+
+/// The number of elements that become one, for axes that exist.
+pub(super) fn reduced(shape: &Shape, axes: impl Axes) -> usize {
+    named(axes, shape.rank()).into_iter().map(|axis| shape[axis]).product()
 }
 
 /// A shape whose extents are changed or left out, axis by axis.

@@ -264,6 +264,7 @@ impl<'t> Var<'t> {
     /// `self ^ exponent`, exactly `self·self` for 2 and `self` for 1.
     #[track_caller]
     pub fn powf(self, exponent: f64) -> Var<'t> {
+        let _named = self.tape().composition("powf");
         match exponent {
             1.0 => self,
             2.0 => self.square(),

@@ -1,6 +1,6 @@
 //! Operations that move no numbers: reshape, permute, expand; and conversion of the element type.
 
-use super::{Contribution, Rule, resolve_axis};
+use super::{Contribution, Rule, axis_of, resolve_axis};
 use crate::dtype::DType;
 use crate::grad::Local;
 use crate::node::Op;
@@ -53,7 +53,7 @@ impl<'t> Var<'t> {
                         x.shape.numel(),
                         shape.numel()
                     ),
-                    "",
+                    "give a shape of as many elements",
                 ));
             }
             Ok(Some(Recorded { op: Op::Reshape(Reshape), shape, dtype: x.dtype }))
@@ -70,7 +70,10 @@ impl<'t> Var<'t> {
                 return Ok(None);
             }
             if x.shape.broadcast(&shape).as_ref() != Some(&shape) {
-                return Err(Fault::shape(format!("the value {} does not broadcast to {shape}", x.shape), ""));
+                return Err(Fault::shape(
+                    format!("the value {} does not broadcast to {shape}", x.shape),
+                    "from the last axis on, extents agree or are 1",
+                ));
             }
             Ok(Some(Recorded { op: Op::Expand(Expand), shape, dtype: x.dtype }))
         })
@@ -101,10 +104,11 @@ impl<'t> Var<'t> {
     /// Two axes exchanged; negative axes count from the back.
     #[track_caller]
     pub fn transpose(self, a: isize, b: isize) -> Var<'t> {
+        let _named = self.tape().composition("transpose");
         let Ok(shape) = self.shape() else { return self };
-        let (Some(first), Some(second)) = (resolve_axis(a, shape.rank()), resolve_axis(b, shape.rank())) else {
-            let fault = Fault::shape(format!("the value {shape} does not have the axes {a} and {b}"), "");
-            return self.tape().fail("transpose", fault);
+        let (first, second) = match (axis_of(a, &shape), axis_of(b, &shape)) {
+            (Ok(first), Ok(second)) => (first, second),
+            (Err(fault), _) | (_, Err(fault)) => return self.tape().fail("transpose", fault),
         };
         let mut order: SmallVec<[usize; 8]> = (0..shape.rank()).collect();
         order.swap(first, second);
@@ -114,16 +118,25 @@ impl<'t> Var<'t> {
     /// The transposed matrix; for more axes, the last two are exchanged.
     #[track_caller]
     pub fn t(self) -> Var<'t> {
+        let _named = self.tape().composition("t");
+        if let Ok(shape) = self.shape()
+            && shape.rank() < 2
+        {
+            let found = format!("the value {shape} is not a matrix");
+            return self.tape().fail("t", Fault::shape(found, "give it two axes or more (unsqueeze, reshape)"));
+        }
         self.transpose(-2, -1)
     }
 
     /// A new axis of extent 1 at position `axis`; negative positions count from the back, `-1` is behind the last axis.
     #[track_caller]
     pub fn unsqueeze(self, axis: isize) -> Var<'t> {
+        let _named = self.tape().composition("unsqueeze");
         let Ok(shape) = self.shape() else { return self };
         let Some(axis) = resolve_axis(axis, shape.rank() + 1) else {
-            let fault = Fault::shape(format!("no position {axis} for a new axis in {shape}"), "");
-            return self.tape().fail("unsqueeze", fault);
+            let found = format!("position {axis} for a new axis is out of range for shape {shape}");
+            let remedy = format!("positions go from -{} to {}", shape.rank() + 1, shape.rank());
+            return self.tape().fail("unsqueeze", Fault::shape(found, remedy));
         };
         let mut dims = shape.to_vec();
         dims.insert(axis, 1);
@@ -133,11 +146,16 @@ impl<'t> Var<'t> {
     /// Drops an axis of extent 1; negative axes count from the back.
     #[track_caller]
     pub fn squeeze(self, axis: isize) -> Var<'t> {
+        let _named = self.tape().composition("squeeze");
         let Ok(shape) = self.shape() else { return self };
-        let Some(at) = resolve_axis(axis, shape.rank()).filter(|axis| shape[*axis] == 1) else {
-            let fault = Fault::shape(format!("axis {axis} of {shape} is not an axis of extent 1"), "");
-            return self.tape().fail("squeeze", fault);
+        let at = match axis_of(axis, &shape) {
+            Ok(at) => at,
+            Err(fault) => return self.tape().fail("squeeze", fault),
         };
+        if shape[at] != 1 {
+            let found = format!("axis {axis} of {shape} has {} entries, expected one", shape[at]);
+            return self.tape().fail("squeeze", Fault::shape(found, "choose an entry with get, or reduce the axis"));
+        }
         let mut dims = shape.to_vec();
         dims.remove(at);
         self.reshape(dims)

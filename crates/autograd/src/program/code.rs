@@ -2,7 +2,7 @@
 
 use super::lower::{Lower, Place};
 use crate::dtype::DType;
-use crate::ops::Random;
+use crate::ops::{Asker, Random};
 use crate::shape::{Shape, Strides};
 use smallvec::SmallVec;
 use std::panic::Location;
@@ -146,19 +146,18 @@ pub(crate) struct IndexInstr {
     pub table: (Buf, usize),
     pub index: (Buf, usize),
     pub values: (Buf, usize),
+    pub asker: Asker,
     pub at: &'static Location<'static>,
 }
 
 impl IndexInstr {
-    /// `values_node` has the shape of the index, `table_node` that of the indexed value.
+    /// Of the operation `node`; `values_node` has the shape of the index, `table_node` that of the indexed value.
     pub(crate) fn new(
         lower: &Lower<'_>,
-        values_node: usize,
-        axis: usize,
-        table: Place,
-        index: Place,
-        values: Place,
-        table_node: usize,
+        node: usize,
+        (axis, asker): (usize, Asker),
+        [table, index, values]: [Place; 3],
+        [table_node, values_node]: [usize; 2],
     ) -> IndexInstr {
         IndexInstr {
             dtype: lower.dtype(values_node),
@@ -168,7 +167,8 @@ impl IndexInstr {
             table: (table.buf, table.offset),
             index: (index.buf, index.offset),
             values: (values.buf, values.offset),
-            at: lower.location(values_node),
+            asker,
+            at: lower.location(node),
         }
     }
 }
@@ -177,6 +177,8 @@ impl IndexInstr {
 /// run on threads of their own, take a part of the rows each.
 pub(crate) struct LoopInstr {
     pub steps: usize,
+    /// Whether the last step in time comes first.
+    pub reverse: bool,
     pub shards: Vec<Shard>,
 }
 

@@ -91,7 +91,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
     }
     if steps > 0 {
         let shards = shards(lower, inside, block, ports, &written);
-        lower.emit(Instr::Loop(LoopInstr { steps, shards }));
+        lower.emit(Instr::Loop(LoopInstr { steps, reverse, shards }));
     }
     for (node, user) in graph.nodes.iter().enumerate() {
         if let GraphOp::LoopOutput(index) = user.op

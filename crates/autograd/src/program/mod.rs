@@ -12,6 +12,7 @@ mod group;
 mod layout;
 mod loops;
 mod lower;
+mod refuse;
 mod run;
 mod shard;
 mod simplify;
@@ -68,8 +69,10 @@ impl Step {
     }
 
     /// The loss, then the gradients that are present.
-    pub(crate) fn run(&self, tape: &Tape) -> Result<Vec<Tensor>> {
-        run::run(&self.program, &tape.inner.borrow().leaves)
+    pub(crate) fn run(&self, tape: &Tape, loss: NodeId) -> Result<Vec<Tensor>> {
+        let inner = tape.inner.borrow();
+        refuse::memory(&self.program, &inner, &[loss])?;
+        run::run(&self.program, &inner.leaves)
     }
 }
 
@@ -86,6 +89,7 @@ pub(crate) fn evaluate_with(tape: &Tape, asked: &[NodeId], options: PlanOptions)
     if !missing.is_empty() {
         let inner = tape.inner.borrow();
         let program = program_of(&inner, &missing, options)?;
+        refuse::memory(&program, &inner, &missing)?;
         let leaves = &inner.leaves;
         let mut computed = run::run(&program, leaves)?.into_iter();
         for slot in values.iter_mut().filter(|value| value.is_none()) {

@@ -1,11 +1,11 @@
 //! Execution: instructions over the memory of one run.
 
-use super::Program;
 use super::code::{
     AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, LoopInstr, Moving, Number, Shard, TileInput, TileInstr, extent,
 };
+use super::{Program, refuse};
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::ops::Random;
 use crate::tape::LeafValue;
 use crate::tensor::{Buffer, Tensor, with_buffer};
@@ -36,6 +36,12 @@ pub(super) fn run(program: &Program, leaves: &[LeafValue]) -> Result<Vec<Tensor>
     let result = run_in(&mut workspace, program, leaves);
     WORKSPACE.with(|kept| *kept.borrow_mut() = workspace);
     result
+}
+
+/// The bytes that a program allocates: its arena and what was asked.
+pub(super) fn bytes(program: &Program) -> usize {
+    let outputs = program.block.outputs.iter().map(|(dtype, len)| len.saturating_mul(dtype.size()));
+    outputs.fold(program.block.arena_bytes, usize::saturating_add)
 }
 
 fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) -> Result<Vec<Tensor>> {
@@ -243,7 +249,8 @@ impl Machine<'_, '_> {
                     let slot = slot(port, frame);
                     body[*buf] = Address { region: slot.region, byte: slot.at(s) };
                 }
-                self.block(&shard.block, &body, packs)?;
+                let time = if inside.reverse { inside.steps - 1 - s } else { s };
+                self.block(&shard.block, &body, packs).map_err(|error| error.at_step(time))?;
             }
         }
         Ok(())
@@ -338,7 +345,7 @@ impl Machine<'_, '_> {
         let mut access = self.memory.open(&writes);
         fn typed<T: Pod>(op: &IndexInstr, access: &mut Access<'_>, table: Span, index: Span) -> Result<()> {
             let (out, table, index) = (access.take::<T>(0), access.read::<T>(table), access.read::<i64>(index));
-            each_index(op, "gather", index, |value, entry| out[value] = table[entry])
+            each_index(op, index, |value, entry| out[value] = table[entry])
         }
         match op.dtype {
             DType::Bool => typed::<u8>(op, &mut access, table, index),
@@ -355,7 +362,7 @@ impl Machine<'_, '_> {
         let mut access = self.memory.open(&writes);
         fn typed<T: Num + Pod>(op: &IndexInstr, access: &mut Access<'_>, values: Span, index: Span) -> Result<()> {
             let (table, values, index) = (access.take::<T>(0), access.read::<T>(values), access.read::<i64>(index));
-            each_index(op, "scatter_add", index, |value, entry| table[entry] = table[entry].add(values[value]))
+            each_index(op, index, |value, entry| table[entry] = table[entry].add(values[value]))
         }
         match op.dtype {
             DType::I64 => typed::<i64>(op, &mut access, values, index),
@@ -451,25 +458,13 @@ fn line<'p>(instr: &'p Instr, packed: Option<&'p Packed>) -> Line<'p> {
 }
 
 /// Visits the index in row-major order: `visit(position in the index, position in the table)`.
-fn each_index(op: &IndexInstr, name: &str, index: &[i64], mut visit: impl FnMut(usize, usize)) -> Result<()> {
+fn each_index(op: &IndexInstr, index: &[i64], mut visit: impl FnMut(usize, usize)) -> Result<()> {
     let strides = op.table_shape.contiguous_strides();
     let extent = op.table_shape[op.axis];
     let mut at: SmallVec<[usize; 6]> = SmallVec::from_elem(0, op.index_shape.rank());
     for (value, chosen) in index.iter().enumerate() {
-        let entry = usize::try_from(*chosen).ok().filter(|c| *c < extent).ok_or_else(|| {
-            Error::at(
-                ErrorKind::Index,
-                name,
-                format!(
-                    "index {chosen} at position {:?} is outside of axis {} of {}, which has {extent} entries",
-                    &at[..],
-                    op.axis,
-                    op.table_shape
-                ),
-                "",
-                Some(op.at),
-            )
-        })?;
+        let entry = usize::try_from(*chosen).ok().filter(|c| *c < extent);
+        let entry = entry.ok_or_else(|| refuse::index(op, *chosen, &at))?;
         let mut place = entry * strides[op.axis];
         for (axis, (i, stride)) in at.iter().zip(&strides).enumerate() {
             if axis != op.axis {

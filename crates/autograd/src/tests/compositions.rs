@@ -320,9 +320,9 @@ pub(super) static COMPOSITIONS: &[Case] = &[
     Case {
         name: "one_hot",
         inputs: &[&[2, 3]],
-        f: |v| v[0].unsqueeze(-1) * index(v[0], &[1, -1, 0, 2, 3, 1], &[2, 3]).one_hot(3, v[0].dtype().unwrap()),
+        f: |v| v[0].unsqueeze(-1) * index(v[0], &[1, 0, 0, 2, 2, 1], &[2, 3]).one_hot(3, v[0].dtype().unwrap()),
         reference: |x| {
-            let hot = [1, 9, 0, 2, 9, 1];
+            let hot = [1, 0, 0, 2, 2, 1];
             Array::build(&[2, 3, 3], |i| if hot[3 * i[0] + i[1]] == i[2] { x[0].at(&i[..2]) } else { 0.0 })
         },
         ..CASE
