@@ -67,7 +67,7 @@ pub struct ReduceShape {
     pub inner: usize,
 }
 
-/// [`reduce`] whose columns several [threads](crate::threads) share, if they are many: the same bits.
+/// [`reduce`] whose columns several [threads](fn@crate::threads) share, if they are many: the same bits.
 ///
 /// # Panics
 /// If the extents leave a slice, or a maximum or minimum has no elements.

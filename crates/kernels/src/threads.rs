@@ -33,7 +33,7 @@ pub fn threads() -> usize {
     }
 }
 
-/// Chooses the [number of threads](threads) for programs that start from now on; at least 1.
+/// Chooses the [number of threads](fn@threads) for programs that start from now on; at least 1.
 pub fn set_threads(n: usize) {
     THREADS.store(n.max(1), Ordering::Relaxed);
 }

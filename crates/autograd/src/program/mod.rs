@@ -13,6 +13,7 @@ mod layout;
 mod loops;
 mod lower;
 mod refuse;
+mod repeat;
 mod run;
 mod shard;
 mod simplify;

@@ -77,11 +77,11 @@ fn labels(inside: &Loop, rows: usize, captured_rows: &[usize]) -> Result<Vec<boo
             GraphOp::Port(port) => captured_rows.contains(port),
             GraphOp::Op(op) => {
                 // A shared operand of which the operation needs row by row: possible for what is captured whole.
-                for input in needs_rows(op, node, nodes, &by_row, rows) {
-                    match nodes[input].op {
-                        GraphOp::Port(port) if port >= inside.carries + inside.items => return Err(Some(port)),
-                        _ => return Err(None),
-                    }
+                if let Some(input) = needs_rows(op, node, nodes, &by_row, rows) {
+                    return Err(match nodes[input].op {
+                        GraphOp::Port(port) if port >= inside.carries + inside.items => Some(port),
+                        _ => None,
+                    });
                 }
                 let first = nodes[*node.inputs.first().ok_or(None)?].shape.rank();
                 let inputs_by_row: Vec<bool> = node.inputs.iter().map(|input| by_row[*input]).collect();
@@ -136,14 +136,8 @@ fn is_reshape(op: &Op) -> bool {
     matches!(op, Op::Reshape(_))
 }
 
-/// The shared inputs whose first axis is that of the rows in an operation on rows.
-fn needs_rows<'g>(
-    op: &Op,
-    node: &'g GraphNode,
-    nodes: &'g [GraphNode],
-    by_row: &'g [bool],
-    rows: usize,
-) -> impl Iterator<Item = usize> + 'g {
+/// A shared input whose first axis is that of the rows in an operation on rows.
+fn needs_rows(op: &Op, node: &GraphNode, nodes: &[GraphNode], by_row: &[bool], rows: usize) -> Option<usize> {
     let on_rows = node.inputs.iter().any(|input| by_row[*input]);
     let aligned = match op {
         Op::Map(_) | Op::Concat(_) => on_rows,
@@ -151,7 +145,7 @@ fn needs_rows<'g>(
         _ => false,
     };
     let rank = node.shape.rank();
-    node.inputs.iter().copied().filter(move |input| {
+    node.inputs.iter().copied().find(|input| {
         let shape = &nodes[*input].shape;
         aligned && !by_row[*input] && shape.rank() == rank && shape[0] == rows
     })

@@ -119,7 +119,7 @@ pub fn gemm<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumul
     driver::product(isa(), a, Source::View(b), c, accumulate);
 }
 
-/// [`gemm`] whose columns or rows several [threads](crate::threads) share, if it is large: the same bits.
+/// [`gemm`] whose columns or rows several [threads](fn@crate::threads) share, if it is large: the same bits.
 ///
 /// # Panics
 /// If the shapes do not fit.

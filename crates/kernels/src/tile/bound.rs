@@ -217,11 +217,12 @@ impl<E: Num + Pod> Bound<E> {
             return;
         }
         for (i, register, held) in &mut self.constants {
-            // SAFETY: the operand has at least one element of its kind.
-            let value = match program.feeds[*i].1.bools {
-                true => truth(unsafe { *reads[*i] }),
+            let value = if program.feeds[*i].1.bools {
+                // SAFETY: the operand has at least one element of its kind.
+                truth(unsafe { *reads[*i] })
+            } else {
                 // SAFETY: as above.
-                false => unsafe { *reads[*i].cast::<E>() },
+                unsafe { *reads[*i].cast::<E>() }
             };
             if held.is_none_or(|held| !same(held, value)) {
                 let width = match program.tiling {
