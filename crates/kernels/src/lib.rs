@@ -22,7 +22,7 @@ mod tile;
 
 pub use isa::{Isa, available, isa};
 pub use lane::{Lane, Num, Unfused};
-pub use map::{Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for};
+pub use map::{Arith, Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for, pair_kernel};
 pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use random::{fold_in, uniform_f32, uniform_f64};
 pub use reduce::{ReduceShape, Reduction, reduce, reduce_shared};

@@ -10,6 +10,9 @@ use crate::lane::{Lane, Num};
 
 #[cfg(target_arch = "x86_64")]
 mod pad;
+mod pair;
+
+pub use pair::{Arith, pair_kernel};
 
 /// A compiled elementwise op: `dst[i] = eval([a[i], b[i], c[i]])`.
 pub struct Kernel<E> {
@@ -238,21 +241,41 @@ unsafe fn portable_lane<F: LaneMap<N>, E: Lane, const N: usize>(operands: &Rows<
     unsafe { baseline::<AsLane<F>, E::Portable, N>(&operands, n, rows) }
 }
 
-/// Copies a few elements: `memcpy` of an unknown small length costs more than the arithmetic on it.
+/// At most 16 adjacent words of 32 bits, in an operand and in a register: `memcpy` of an unknown small length costs more
+/// than the arithmetic on it.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    pub operand: u32,
+    pub words: u32,
+    /// Bytes from the operand's start.
+    pub offset: usize,
+    pub register: *mut u8,
+}
+
+impl Piece {
+    /// The most words of a piece.
+    pub(crate) const LARGEST: usize = 16;
+}
+
+/// Copies pieces to registers, or from them to the operands.
+///
+/// # Safety
+/// Every piece has at most [`Piece::LARGEST`] words, and names an operand and a register that are valid for them.
 #[inline]
-pub(crate) fn copy_words<E: Num>(dst: &mut [E], src: &[E]) {
+pub(crate) unsafe fn copy_pieces<const TO_REGISTERS: bool>(pieces: &[Piece], operands: &[*mut u8]) {
     #[cfg(target_arch = "x86_64")]
-    if isa() == Isa::Avx512 && dst.len() <= 64 {
-        let n = dst.len();
-        let src = &src[..n];
-        for start in (0..n).step_by(block::<E>()) {
-            let end = n.min(start + block::<E>());
-            // SAFETY: the processor has these features.
-            unsafe { pad::copy_avx512(&mut dst[start..end], &src[start..end]) };
-        }
-        return;
+    if isa() == Isa::Avx512 {
+        // SAFETY: the same contract, and the processor has these features.
+        return unsafe { pad::copy_pieces_avx512::<TO_REGISTERS>(pieces, operands) };
     }
-    dst.copy_from_slice(&src[..dst.len()]);
+    for piece in pieces {
+        // SAFETY: by the contract.
+        unsafe {
+            let memory = operands[piece.operand as usize].add(piece.offset);
+            let (to, from) = if TO_REGISTERS { (piece.register, memory) } else { (memory, piece.register) };
+            std::ptr::copy_nonoverlapping(from, to, piece.words as usize * 4);
+        }
+    }
 }
 
 /// Stops the request for an instruction set that this processor lacks.

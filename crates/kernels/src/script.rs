@@ -201,13 +201,13 @@ impl Call<'_> {
         &self,
         (scratch, place): (&mut Scratch, usize),
         needs: &Needs,
-        reads: &[*const u8],
+        reads: &[*mut u8],
         writes: &[*mut u8],
     ) {
         // SAFETY: by the contract, here and below.
-        unsafe fn from<'a, T>(at: *const u8, need: (usize, usize)) -> &'a [T] {
+        unsafe fn from<'a, T>(at: *mut u8, need: (usize, usize)) -> &'a [T] {
             // SAFETY: by the contract.
-            unsafe { std::slice::from_raw_parts(at.cast(), need.0) }
+            unsafe { std::slice::from_raw_parts(at.cast_const().cast(), need.0) }
         }
         // SAFETY: by the contract.
         unsafe fn into<'a, T>(at: *mut u8, need: (usize, usize)) -> &'a mut [T] {
@@ -215,7 +215,7 @@ impl Call<'_> {
             unsafe { std::slice::from_raw_parts_mut(at.cast(), need.0) }
         }
         // SAFETY: by the contract.
-        unsafe fn product<E: GemmElem>(g: &GemmShape, needs: &Needs, reads: &[*const u8], writes: &[*mut u8]) {
+        unsafe fn product<E: GemmElem>(g: &GemmShape, needs: &Needs, reads: &[*mut u8], writes: &[*mut u8]) {
             // SAFETY: by the contract.
             let (a, b, c) =
                 unsafe { (from(reads[0], needs.0[0]), from(reads[1], needs.0[1]), into(writes[0], needs.1[0])) };
@@ -227,7 +227,7 @@ impl Call<'_> {
             g: &GemmShape,
             b: &BatchShape<'_>,
             needs: &Needs,
-            reads: &[*const u8],
+            reads: &[*mut u8],
             writes: &[*mut u8],
         ) {
             // SAFETY: by the contract.
@@ -252,7 +252,7 @@ impl Call<'_> {
             g: &GemmShape,
             b: &PackedB<E>,
             needs: &Needs,
-            reads: &[*const u8],
+            reads: &[*mut u8],
             writes: &[*mut u8],
         ) {
             // SAFETY: by the contract.
@@ -373,6 +373,7 @@ impl Run<'_> {
         let Script { slots, lines } = self.script;
         let scratch = self.scratch;
         let far = slots.iter().map(|slot| slot.ahead().unsigned_abs() * steps).sum::<usize>() > NEAR;
+        let mut cursors: Vec<(Cursors, Cursors)> = Vec::with_capacity(lines.len());
         for (place, line) in lines.iter().enumerate() {
             let ahead = |o: &Operand| if far { slots[o.slot].ahead() } else { 0 };
             let reads: SmallVec<[isize; 32]> = line.reads.iter().map(ahead).collect();
@@ -383,23 +384,46 @@ impl Run<'_> {
                 Call::TileI64(program) => bind(scratch, program, place, &reads, &writes),
                 _ => {}
             }
+            let of = |operands: &[Operand]| Cursors::new(operands, slots, &self.bases);
+            cursors.push((of(&line.reads), of(&line.writes)));
         }
-        let mut places: Vec<*mut u8> = vec![std::ptr::null_mut(); slots.len()];
-        let mut reads: Vec<*const u8> = Vec::with_capacity(64);
-        let mut writes: Vec<*mut u8> = Vec::with_capacity(64);
-        for s in 0..steps {
-            for ((place, base), slot) in places.iter_mut().zip(&self.bases).zip(slots) {
-                // An unused slot may lie anywhere, so the address is computed without a claim about its object.
-                *place = base.wrapping_add(slot.at(s));
-            }
-            for (at, (line, needs)) in lines.iter().zip(self.needs).enumerate() {
-                reads.clear();
-                writes.clear();
-                reads.extend(line.reads.iter().map(|o| places[o.slot].wrapping_add(o.offset).cast_const()));
-                writes.extend(line.writes.iter().map(|o| places[o.slot].wrapping_add(o.offset)));
+        for _ in 0..steps {
+            for (at, ((line, needs), (reads, writes))) in lines.iter().zip(self.needs).zip(&mut cursors).enumerate() {
                 // SAFETY: by the contract.
-                unsafe { line.call.run((scratch, at), needs, &reads, &writes) };
+                unsafe { line.call.run((scratch, at), needs, &reads.at, &writes.at) };
+                reads.advance();
+                writes.advance();
             }
+        }
+    }
+}
+
+/// The addresses of a line's operands, and how they move.
+struct Cursors {
+    at: Vec<*mut u8>,
+    /// Bytes to the next place, and what they are multiplied by then: -1 where two places alternate.
+    moves: Vec<(isize, isize)>,
+}
+
+impl Cursors {
+    fn new(operands: &[Operand], slots: &[Slot], bases: &[*mut u8]) -> Cursors {
+        let start = |o: &Operand| bases[o.slot].wrapping_add(slots[o.slot].at(0) + o.offset);
+        let moves = |o: &Operand| match slots[o.slot].path {
+            Path::Still => (0, 1),
+            Path::Forward(row) => (row as isize, 1),
+            Path::Backward(row) => (-(row as isize), 1),
+            Path::Alternate { row, odd_first: false } => (row as isize, -1),
+            Path::Alternate { row, odd_first: true } => (-(row as isize), -1),
+        };
+        Cursors { at: operands.iter().map(start).collect(), moves: operands.iter().map(moves).collect() }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self) {
+        for (at, (step, turn)) in self.at.iter_mut().zip(&mut self.moves) {
+            // Behind the last step it may lie anywhere, so it is computed without a claim about its object.
+            *at = at.wrapping_byte_offset(*step);
+            *step *= *turn;
         }
     }
 }

@@ -10,13 +10,15 @@ use crate::record::{Fault, Recorded};
 use crate::shape::Shape;
 use crate::var::Var;
 use std::hash::{Hash, Hasher};
-use wengert_kernels::Kernel;
+use wengert_kernels::{Arith, Kernel};
 
 /// One elementwise operation: everything the framework knows of it.
 pub(crate) struct Row {
     pub name: &'static str,
     /// The kernels, by element type.
     pub kernels: Kernels,
+    /// What the operation is to a pair of them.
+    pub arith: Option<Arith>,
     /// What the result is made of.
     pub result: Type,
     /// The partial derivative with respect to each input; empty for operations without derivative.

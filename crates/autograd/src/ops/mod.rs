@@ -16,9 +16,9 @@ mod table;
 mod views;
 
 pub(crate) use custom::{Custom, UserVjp};
-pub(crate) use elementwise::{Kernels, MapOp};
+pub(crate) use elementwise::{Kernels, MapOp, Row};
 #[cfg(test)]
-pub(crate) use elementwise::{Row, Sample, Type, record};
+pub(crate) use elementwise::{Sample, Type, record};
 pub(crate) use index::{Asker, Gather, ScatterAdd};
 pub(crate) use join::{Concat, Slice};
 pub(crate) use matmul::Matmul;

@@ -10,13 +10,23 @@ use super::elementwise::{Kernels, Row, Sample, Type};
 use crate::grad::Local;
 use crate::operand::Operand;
 use crate::var::Var;
-use wengert_kernels::{Lane, LaneMap, Num, NumMap, lane_kernel, num_kernel};
+use wengert_kernels::{Arith, Lane, LaneMap, Num, NumMap, lane_kernel, num_kernel};
 
 const ANY: Sample = Sample { low: -2.0, high: 2.0, avoid: &[] };
 const OFF_ZERO: Sample = Sample { low: -2.0, high: 2.0, avoid: &[0.0] };
 const POSITIVE: Sample = Sample { low: 0.2, high: 3.0, avoid: &[] };
 const ABOVE_MINUS_ONE: Sample = Sample { low: -0.8, high: 3.0, avoid: &[] };
 const STEPS: Sample = Sample { low: -2.4, high: 2.4, avoid: &[-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0] };
+
+/// The operations that the kernels have in pairs.
+const fn arith(name: &str) -> Option<Arith> {
+    match name.as_bytes() {
+        b"add" => Some(Arith::Add),
+        b"sub" => Some(Arith::Sub),
+        b"mul" => Some(Arith::Mul),
+        _ => None,
+    }
+}
 
 /// Defines a row's code, its static, and its method.
 macro_rules! row {
@@ -84,6 +94,7 @@ macro_rules! table {
                 Row {
                     name: stringify!($name),
                     kernels: row!(@kernels $lanes Code, $n),
+                    arith: arith(stringify!($name)),
                     result: Type::$result,
                     partials: &[$($partial),*],
                     samples: &[$($sample),*],

@@ -5,7 +5,9 @@ use super::fuse::map_of;
 use super::graph::Graph;
 use super::lower::{Lower, Place};
 use crate::dtype::DType;
-use wengert_kernels::{Kernel, Load, Source, Store, TileLane, TileOp, TileProgram};
+use crate::ops::Row;
+use smallvec::SmallVec;
+use wengert_kernels::{Arith, Kernel, Load, Source, Store, TileLane, TileOp, TileProgram, pair_kernel};
 
 impl Lower<'_> {
     /// Elementwise nodes are lowered by group.
@@ -75,14 +77,15 @@ impl Lower<'_> {
                 extent: extent(&dims, &strides),
             })
             .collect();
-        let registers = Registers::assign(self.graph, members, &stored);
+        let steps = steps(self.graph, members, &stored);
+        let registers = Registers::assign(&steps, &stored);
         let stores: Vec<Store> = stored
             .iter()
             .zip(&results)
             .map(|(id, (place, strides))| {
                 let buffer = writes.iter().position(|w| w.1 == place.buf).expect("every result has a write");
                 Store {
-                    register: registers.of(members, *id),
+                    register: registers.of(*id),
                     buffer,
                     offset: place.offset - writes[buffer].2,
                     strides: strides.clone(),
@@ -90,7 +93,7 @@ impl Lower<'_> {
                 }
             })
             .collect();
-        let plan = TilePlan { graph: self.graph, members, inputs: &inputs, registers: &registers, loads, stores, dims };
+        let plan = TilePlan { steps: &steps, inputs: &inputs, registers: &registers, loads, stores, dims };
         let program = match lane {
             DType::F64 => AnyTile::F64(plan.build(|kernels| (kernels.f64)())),
             DType::I64 => AnyTile::I64(plan.build(|kernels| {
@@ -102,29 +105,79 @@ impl Lower<'_> {
     }
 }
 
-/// The registers of a group: one for each member, reused after the last use.
-struct Registers(Vec<u16>);
+/// One kernel call of a group.
+struct Step {
+    /// The node whose value it computes.
+    id: usize,
+    sources: SmallVec<[usize; 3]>,
+    code: Code,
+}
+
+#[derive(Clone, Copy)]
+enum Code {
+    /// An operation of the table.
+    Row(&'static Row),
+    /// `second(first(x, y), z)`, or with exchanged arguments for place 1.
+    Pair { first: Arith, second: Arith, place: usize },
+}
+
+/// The calls of a group: one a member, but for an arithmetic operation that only the next one uses.
+fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
+    let arith = |code: Code| match code {
+        Code::Row(row) => row.arith,
+        Code::Pair { .. } => None,
+    };
+    let mut uses = vec![0usize; members.len()];
+    let index = |id: usize| members.binary_search(&id).ok();
+    for id in members {
+        graph.nodes[*id].inputs.iter().filter_map(|input| index(*input)).for_each(|member| uses[member] += 1);
+    }
+    let mut steps: Vec<Option<Step>> = Vec::with_capacity(members.len());
+    for id in members {
+        let node = &graph.nodes[*id];
+        let map = map_of(node).expect("the members of a group are elementwise");
+        let mut step = Step { id: *id, sources: node.inputs.iter().copied().collect(), code: Code::Row(map.0) };
+        if let Some(second) = map.0.arith {
+            for place in [0, 1] {
+                let part = step.sources[place];
+                let Some(member) = index(part).filter(|m| uses[*m] == 1 && !stored.contains(&part)) else { continue };
+                let Some(first) = steps[member].as_ref().and_then(|part| arith(part.code)) else { continue };
+                let other = step.sources[1 - place];
+                let part = steps[member].take().expect("just looked at");
+                step.sources = part.sources;
+                step.sources.push(other);
+                step.code = Code::Pair { first, second, place };
+                break;
+            }
+        }
+        steps.push(Some(step));
+    }
+    steps.into_iter().flatten().collect()
+}
+
+/// The registers of a group: one for each step, reused after the last use.
+struct Registers(Vec<(usize, u16)>);
 
 impl Registers {
-    fn assign(graph: &Graph, members: &[usize], stored: &[usize]) -> Registers {
-        let mut last: Vec<usize> = (0..members.len()).collect();
-        let index = |id: usize| members.binary_search(&id).ok();
-        for (at, id) in members.iter().enumerate() {
-            for input in &graph.nodes[*id].inputs {
-                if let Some(member) = index(*input) {
-                    last[member] = at;
+    fn assign(steps: &[Step], stored: &[usize]) -> Registers {
+        let mut last: Vec<usize> = (0..steps.len()).collect();
+        let index = |id: usize| steps.binary_search_by_key(&id, |step| step.id).ok();
+        for (at, step) in steps.iter().enumerate() {
+            for source in &step.sources {
+                if let Some(before) = index(*source) {
+                    last[before] = at;
                 }
             }
         }
         for id in stored {
-            if let Some(member) = index(*id) {
-                last[member] = usize::MAX;
+            if let Some(step) = index(*id) {
+                last[step] = usize::MAX;
             }
         }
-        let mut assigned = vec![0u16; members.len()];
+        let mut assigned = vec![0u16; steps.len()];
         let mut free: Vec<u16> = Vec::new();
         let mut count = 0u16;
-        for at in 0..members.len() {
+        for at in 0..steps.len() {
             assigned[at] = free.pop().unwrap_or_else(|| {
                 count += 1;
                 count - 1
@@ -137,19 +190,18 @@ impl Registers {
                 }
             }
         }
-        Registers(assigned)
+        Registers(steps.iter().map(|step| step.id).zip(assigned).collect())
     }
 
-    fn of(&self, members: &[usize], id: usize) -> u16 {
-        let member = members.binary_search(&id).expect("the node is a member of the group");
-        self.0[member]
+    fn of(&self, id: usize) -> u16 {
+        let step = self.0.binary_search_by_key(&id, |(id, _)| *id).expect("the node is computed in the group");
+        self.0[step].1
     }
 }
 
 /// What a tile program is made from.
 struct TilePlan<'p> {
-    graph: &'p Graph,
-    members: &'p [usize],
+    steps: &'p [Step],
     inputs: &'p [usize],
     registers: &'p Registers,
     loads: Vec<Load>,
@@ -161,19 +213,21 @@ impl TilePlan<'_> {
     fn build<E: TileLane>(self, kernel: impl Fn(&crate::ops::Kernels) -> Kernel<E>) -> TileProgram<E> {
         let source = |id: usize| match self.inputs.iter().position(|input| *input == id) {
             Some(input) => Source::Input(input as u16),
-            None => Source::Register(self.registers.of(self.members, id)),
+            None => Source::Register(self.registers.of(id)),
         };
         let ops = self
-            .members
+            .steps
             .iter()
-            .map(|id| {
-                let node = &self.graph.nodes[*id];
-                let map = map_of(node).expect("the members of a group are elementwise");
+            .map(|step| {
                 let mut src = [Source::None; 3];
-                for (slot, input) in src.iter_mut().zip(&node.inputs) {
-                    *slot = source(*input);
+                for (slot, id) in src.iter_mut().zip(&step.sources) {
+                    *slot = source(*id);
                 }
-                TileOp { kernel: kernel(&map.0.kernels), dst: self.registers.of(self.members, *id), src }
+                let kernel = match step.code {
+                    Code::Row(row) => kernel(&row.kernels),
+                    Code::Pair { first, second, place } => pair_kernel(first, second, place),
+                };
+                TileOp { kernel, dst: self.registers.of(step.id), src }
             })
             .collect();
         TileProgram::new(ops, self.loads, self.stores, self.dims)

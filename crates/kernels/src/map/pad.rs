@@ -40,16 +40,20 @@ pub(super) fn spill_avx512<E: Num>(dst: &mut [E], pad: &Pad<E>) {
     }
 }
 
-/// Copies at most a pad's elements.
-#[inline]
+/// Copies pieces by masked loads and stores.
+///
+/// # Safety
+/// As [`copy_pieces`](super::copy_pieces).
 #[target_feature(enable = "avx512f")]
-pub(super) fn copy_avx512<E: Num>(dst: &mut [E], src: &[E]) {
-    let mask = ((1u32 << words(dst)) - 1) as __mmask16;
-    assert!(src.len() >= dst.len());
-    // SAFETY: the mask admits the words of `dst`, and the source is as long.
-    unsafe {
-        let v = _mm512_maskz_loadu_epi32(mask, src.as_ptr().cast());
-        _mm512_mask_storeu_epi32(dst.as_mut_ptr().cast(), mask, v);
+pub(super) unsafe fn copy_pieces_avx512<const TO_REGISTERS: bool>(pieces: &[super::Piece], operands: &[*mut u8]) {
+    for piece in pieces {
+        let mask = ((1u32 << piece.words) - 1) as __mmask16;
+        // SAFETY: by the contract; the mask admits the words of the piece and no more.
+        unsafe {
+            let memory = operands.get_unchecked(piece.operand as usize).add(piece.offset);
+            let (to, from) = if TO_REGISTERS { (piece.register, memory) } else { (memory, piece.register) };
+            _mm512_mask_storeu_epi32(to.cast(), mask, _mm512_maskz_loadu_epi32(mask, from.cast()));
+        }
     }
 }
 

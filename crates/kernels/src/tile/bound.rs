@@ -3,7 +3,7 @@
 use super::copies::{Row, block, run};
 use super::{Feed, Sink, Source, TILE, TileProgram, Tiling};
 use crate::lane::Num;
-use crate::map::{Kernel, Rows};
+use crate::map::{Kernel, Piece, Rows, copy_pieces};
 use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
 
@@ -64,11 +64,37 @@ pub(crate) struct Bound<E> {
     /// Inputs copied to registers, and results copied from them, by number.
     gathers: Vec<(usize, *mut E)>,
     scatters: Vec<(usize, *mut E)>,
-    /// The rows of which a small program's operands consist, with their number.
-    reads: Vec<(usize, Row<E>)>,
-    writes: Vec<(usize, Row<E>)>,
+    /// What a small program copies.
+    reads: Copies<E>,
+    writes: Copies<E>,
     /// Elements from row to row of a register.
     step: usize,
+}
+
+/// The rows of which a small program's operands consist, with the operands' numbers: adjacent lanes, and others.
+struct Copies<E> {
+    pieces: Vec<Piece>,
+    rows: Vec<(usize, Row<E>)>,
+}
+
+impl<E> Default for Copies<E> {
+    fn default() -> Self {
+        Copies { pieces: Vec::new(), rows: Vec::new() }
+    }
+}
+
+impl<E: Num + Pod> Copies<E> {
+    fn push(&mut self, operand: usize, row: &Row<E>) {
+        match row.pieces(operand) {
+            Some(pieces) => self.pieces.extend(pieces),
+            None => self.rows.push((operand, *row)),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.pieces.clear();
+        self.rows.clear();
+    }
 }
 
 /// Operand `operand` of call `call` is moving operand `moving`.
@@ -98,8 +124,8 @@ impl<E> Default for Bound<E> {
             constants: Vec::new(),
             gathers: Vec::new(),
             scatters: Vec::new(),
-            reads: Vec::new(),
-            writes: Vec::new(),
+            reads: Copies::default(),
+            writes: Copies::default(),
             step: 0,
         }
     }
@@ -141,7 +167,7 @@ impl<E: Num + Pod> Bound<E> {
                 Feed::Constant => self.constants.push((i, feed(i), None)),
                 Feed::Direct => self.moving.push(Moving::of(Ok(i))),
                 Feed::Gather if program.tiling == Tiling::Small => {
-                    run(&program.dims, load, 0, &[0; MAX_AXES], n, feed(i), |row| self.reads.push((i, *row)));
+                    run(&program.dims, load, 0, &[0; MAX_AXES], n, feed(i), |row| self.reads.push(i, row));
                 }
                 Feed::Gather => self.gathers.push((i, feed(i))),
             }
@@ -153,7 +179,7 @@ impl<E: Num + Pod> Bound<E> {
                 Sink::Scatter if program.tiling == Tiling::Small => {
                     let from = register(store.register as usize);
                     run(&program.dims, store, store.offset, &[0; MAX_AXES], n, from, |row| {
-                        self.writes.push((store.buffer, *row));
+                        self.writes.push(store.buffer, row);
                     });
                 }
                 Sink::Scatter => self.scatters.push((i, register(store.register as usize))),
@@ -211,7 +237,7 @@ impl<E: Num + Pod> Bound<E> {
     /// Each address is that of as many elements as [`reads`](TileProgram::reads) and [`writes`](TileProgram::writes) say,
     /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write.
     #[inline]
-    pub(crate) unsafe fn run(&mut self, program: &TileProgram<E>, reads: &[*const u8], writes: &[*mut u8]) {
+    pub(crate) unsafe fn run(&mut self, program: &TileProgram<E>, reads: &[*mut u8], writes: &[*mut u8]) {
         let n: usize = program.dims.iter().product();
         if n == 0 {
             return;
@@ -237,7 +263,7 @@ impl<E: Num + Pod> Bound<E> {
         }
         for moving in &mut self.moving {
             moving.outer = match moving.source {
-                Ok(input) => reads[input].cast::<E>().cast_mut(),
+                Ok(input) => reads[input].cast::<E>(),
                 Err(store) => {
                     let store = &program.stores[store].1;
                     writes[store.buffer].cast::<E>().wrapping_add(store.offset)
@@ -249,9 +275,11 @@ impl<E: Num + Pod> Bound<E> {
         unsafe {
             match program.tiling {
                 Tiling::Small => {
-                    self.reads.iter().for_each(|(input, row)| row.read(reads[*input]));
+                    copy_pieces::<true>(&self.reads.pieces, reads);
+                    self.reads.rows.iter().for_each(|(input, row)| row.read(reads[*input]));
                     self.calls(n.next_multiple_of(64 / size_of::<E>()), 1);
-                    self.writes.iter().for_each(|(buffer, row)| row.write(writes[*buffer]));
+                    copy_pieces::<false>(&self.writes.pieces, writes);
+                    self.writes.rows.iter().for_each(|(buffer, row)| row.write(writes[*buffer]));
                 }
                 Tiling::Rows { cols, rows } => self.rows(program, reads, writes, cols, rows),
                 Tiling::Across => self.across(program, reads, writes, n),
@@ -278,7 +306,7 @@ impl<E: Num + Pod> Bound<E> {
     unsafe fn rows(
         &mut self,
         program: &TileProgram<E>,
-        reads: &[*const u8],
+        reads: &[*mut u8],
         writes: &[*mut u8],
         cols: usize,
         rows: usize,
@@ -352,7 +380,7 @@ impl<E: Num + Pod> Bound<E> {
 
     /// # Safety
     /// As [`run`](Self::run).
-    unsafe fn across(&mut self, program: &TileProgram<E>, reads: &[*const u8], writes: &[*mut u8], n: usize) {
+    unsafe fn across(&mut self, program: &TileProgram<E>, reads: &[*mut u8], writes: &[*mut u8], n: usize) {
         let dims = &program.dims[..];
         let mut index = [0usize; MAX_AXES];
         for start in (0..n).step_by(TILE) {

@@ -3,7 +3,7 @@
 use super::bound::truth;
 use super::{Load, Store};
 use crate::lane::Num;
-use crate::map::copy_words;
+use crate::map::Piece;
 use crate::memory::Pod;
 use crate::strided::MAX_AXES;
 
@@ -21,17 +21,31 @@ pub(super) struct Row<E> {
 }
 
 impl<E: Num + Pod> Row<E> {
+    /// The row of an operand in pieces, if its elements are adjacent lanes.
+    pub(super) fn pieces(&self, operand: usize) -> Option<impl Iterator<Item = Piece>> {
+        let words = size_of::<E>() / 4;
+        let (row, step) = (*self, Piece::LARGEST / words);
+        (self.stride == 1 && !self.bools).then(|| {
+            (0..row.len).step_by(step).map(move |start| Piece {
+                operand: operand as u32,
+                words: (step.min(row.len - start) * words) as u32,
+                offset: (row.offset + start) * size_of::<E>(),
+                register: row.register.wrapping_add(start).cast(),
+            })
+        })
+    }
+
     /// # Safety
     /// `from` is the address of the operand, whose elements up to the row's last may be read; the register is valid for
     /// the row and referred to by nothing else.
     #[inline]
-    pub(super) unsafe fn read(&self, from: *const u8) {
+    pub(super) unsafe fn read(&self, from: *mut u8) {
         // SAFETY: by the contract, here and below.
         let to = unsafe { std::slice::from_raw_parts_mut(self.register, self.len) };
         let reach = (self.len - 1) * self.stride + 1;
         if self.bools {
             // SAFETY: as above.
-            let data = unsafe { std::slice::from_raw_parts(from.add(self.offset), reach) };
+            let data = unsafe { std::slice::from_raw_parts(from.add(self.offset).cast_const(), reach) };
             to.iter_mut().zip(data.iter().step_by(self.stride.max(1))).for_each(|(t, bit)| *t = truth(*bit));
             if self.stride == 0 {
                 to.fill(truth(data[0]));
@@ -39,10 +53,10 @@ impl<E: Num + Pod> Row<E> {
             return;
         }
         // SAFETY: as above.
-        let data = unsafe { std::slice::from_raw_parts(from.cast::<E>().add(self.offset), reach) };
+        let data = unsafe { std::slice::from_raw_parts(from.cast::<E>().add(self.offset).cast_const(), reach) };
         match self.stride {
             0 => to.fill(data[0]),
-            1 => copy_words(to, data),
+            1 => to.copy_from_slice(data),
             stride => to.iter_mut().zip(data.iter().step_by(stride)).for_each(|(t, v)| *t = *v),
         }
     }
@@ -63,7 +77,7 @@ impl<E: Num + Pod> Row<E> {
         // SAFETY: as above.
         let data = unsafe { std::slice::from_raw_parts_mut(to.cast::<E>().add(self.offset), reach) };
         match self.stride {
-            1 => copy_words(data, values),
+            1 => data.copy_from_slice(values),
             _ => data.iter_mut().step_by(step).zip(values).for_each(|(d, v)| *d = *v),
         }
     }

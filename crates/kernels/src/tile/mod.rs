@@ -241,13 +241,14 @@ impl<E: TileLane> TileProgram<E> {
     /// # Panics
     /// If an operand is too short for its strides, or of another kind than the program expects.
     pub fn run(&self, scratch: &mut Scratch, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
-        let reads: SmallVec<[*const u8; 32]> = inputs
+        // Inputs are only read: the addresses are mutable so that inputs and outputs are of one kind.
+        let reads: SmallVec<[*mut u8; 32]> = inputs
             .iter()
             .zip(self.reads())
             .map(|(input, (needed, bools))| {
                 let (at, len, kind) = match input {
-                    InputData::Lanes(data) => (data.as_ptr().cast(), data.len(), false),
-                    InputData::Bools(data) => (data.as_ptr(), data.len(), true),
+                    InputData::Lanes(data) => (data.as_ptr().cast_mut().cast(), data.len(), false),
+                    InputData::Bools(data) => (data.as_ptr().cast_mut(), data.len(), true),
                 };
                 assert!(len >= needed && kind == bools, "input too short or of another kind");
                 at
