@@ -171,6 +171,13 @@ impl<'t> Var<'t> {
                 Err(fault) => return self.tape().fail(name, fault),
             }
         }
+        let groups = (0..shape.rank()).filter(|axis| marked[*axis] && (*axis == 0 || !marked[axis - 1])).count();
+        if groups > 1 && matches!(kind, Reduction::Max | Reduction::Min) {
+            // Ties share over all axes at once, so the axes become one group.
+            let (reduced, kept): (Vec<usize>, Vec<usize>) = (0..shape.rank()).partition(|axis| marked[*axis]);
+            let order = [&kept[..], &reduced].concat();
+            return self.permute(&order).reduce_group(name, Reduce { kind, first: kept.len(), count: reduced.len() });
+        }
         let mut result = self;
         let mut end = shape.rank();
         while end > 0 {
