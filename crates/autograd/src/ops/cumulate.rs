@@ -59,6 +59,20 @@ impl<'t> Var<'t> {
         self.place_of("argmin", axis, Var::min_keep)
     }
 
+    /// As [`argmax`](Var::argmax), with the axis kept as extent 1.
+    #[track_caller]
+    pub fn argmax_keep(self, axis: isize) -> Var<'t> {
+        let _named = self.tape().composition("argmax_keep");
+        self.argmax(axis).kept(self, axis)
+    }
+
+    /// As [`argmin`](Var::argmin), with the axis kept as extent 1.
+    #[track_caller]
+    pub fn argmin_keep(self, axis: isize) -> Var<'t> {
+        let _named = self.tape().composition("argmin_keep");
+        self.argmin(axis).kept(self, axis)
+    }
+
     fn place_of(self, name: &str, axis: isize, extremum: fn(Var<'t>, isize) -> Var<'t>) -> Var<'t> {
         let (at, shape) = match self.with_axis(name, axis) {
             Ok(found) => found,

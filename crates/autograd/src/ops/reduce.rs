@@ -90,6 +90,7 @@ impl<'t> Var<'t> {
         total / self.tape().literal(reduced(&full, axes) as f64, dtype)
     }
 
+    #[doc(alias = "amax")]
     /// The maximum over some axes, which are dropped; NaN if any element is. Tied maxima share the derivative evenly.
     #[track_caller]
     pub fn max_axes(self, axes: impl Axes) -> Var<'t> {
@@ -97,6 +98,7 @@ impl<'t> Var<'t> {
         self.reduce("max_axes", Reduction::Max, axes)
     }
 
+    #[doc(alias = "amin")]
     /// The minimum over some axes, which are dropped; NaN if any element is. Tied minima share the derivative evenly.
     #[track_caller]
     pub fn min_axes(self, axes: impl Axes) -> Var<'t> {
@@ -140,9 +142,16 @@ impl<'t> Var<'t> {
         self.min_axes(&axes).kept(self, &axes)
     }
 
+    /// As [`prod_axes`](Var::prod_axes), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn prod_keep(self, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("prod_keep");
+        self.prod_axes(&axes).kept(self, &axes)
+    }
+
     /// A reduction of `full` with its axes back, as extent 1.
     #[track_caller]
-    fn kept(self, full: Var<'t>, axes: impl Axes) -> Var<'t> {
+    pub(super) fn kept(self, full: Var<'t>, axes: impl Axes) -> Var<'t> {
         let (Ok(shape), Ok(_)) = (full.shape(), self.shape()) else { return self };
         let gone = named(axes, shape.rank());
         self.reshape(extents(&shape, |axis, extent| Some(if gone.contains(&axis) { 1 } else { extent })))
