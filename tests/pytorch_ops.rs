@@ -77,7 +77,8 @@ fn elementwise_operations_are_pytorch_s() {
     for op in Elementwise::all() {
         let prefix = format!("{}/", op.name());
         let cases: Vec<&str> = fixture.cases().into_iter().filter(|case| case.starts_with(&prefix)).collect();
-        assert_eq!(cases.is_empty(), LACKING.contains(&op.name()), "cases of '{}' in the file: {cases:?}", op.name());
+        let covered = cases.contains(&format!("{prefix}edges").as_str());
+        assert_ne!(covered, LACKING.contains(&op.name()), "cases of '{}' in the file: {cases:?}", op.name());
         for case in cases {
             all.extend(differences(&fixture, case, |tape, x| vec![op.apply(tape, x)]));
         }
