@@ -128,6 +128,19 @@ pub(super) static SELECTIONS: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "argmax and argmin over several axes",
+        inputs: &[&[2, 3, 2]],
+        f: |v| (v[0].argmax_keep([2, 0]) * 10 + v[0].argmin([0, 2]).reshape([1, 3, 1])).cast(v[0].dtype().unwrap()),
+        reference: |x| {
+            Array::build(&[1, 3, 1], |i| {
+                let line = [[0, 0], [0, 1], [1, 0], [1, 1]].map(|[a, b]| x[0].at(&[a, i[1], b]));
+                (sorted(&line, true)[0].1 * 10 + sorted(&line, false)[0].1) as f64
+            })
+        },
+        smooth: false,
+        ..CASE
+    },
+    Case {
         name: "conv1d",
         inputs: &[&[2, 3, 6], &[4, 3, 3]],
         f: |v| v[0].conv1d(v[1], PLAIN),
