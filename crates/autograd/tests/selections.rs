@@ -24,7 +24,7 @@ fn ones<'t>(tape: &'t Tape, shape: &[usize], dtype: DType) -> Var<'t> {
 fn no_axis(v: Var<'_>, op: &str) {
     let error = v.value().expect_err("an axis that is not there");
     assert_eq!((error.kind(), error.op()), (ErrorKind::Shape, op));
-    assert!(error.to_string().contains("has no axis"), "{error}");
+    assert!(error.to_string().contains("is out of range for shape"), "{error}");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn sorts() {
     let tape = Tape::new();
     let x = ones(&tape, &[3, 5], DType::F32);
     no_axis(x.argsort(2, false), "argsort");
-    no_axis(tape.var(1.0f32).sort(0, true).0, "argsort");
+    no_axis(tape.var(1.0f32).sort(0, true).0, "sort");
     no_axis(x.topk(1, -3, true).1, "topk");
     fails!(
         x.topk(6, 1, true).0,
@@ -235,8 +235,8 @@ fn named_sums() {
     for odd in ["->", ",", "...", "a->...", "->->", "é,ü", "..", "ij", "->ij"] {
         assert!(tape.einsum(odd, [a, b]).value().is_err(), "{odd}");
     }
-    let wide = tape.zeros([1 << 29, 1 << 29], DType::F32);
-    assert_eq!(tape.einsum("ii->i", [wide]).shape().unwrap()[..], [1 << 29]);
+    let wide = tape.zeros([1 << 20, 1 << 20], DType::F32);
+    assert_eq!(tape.einsum("ii->i", [wide]).shape().unwrap()[..], [1 << 20]);
 }
 
 #[test]
