@@ -10,7 +10,8 @@ pub use wengert_optim as optim;
 /// What a program that defines and trains a network uses.
 pub mod prelude {
     pub use wengert_autograd::{
-        DType, Error, Gradients, Operand, Param, ParamTree, Result, ScanOptions, Shape, Tape, Tensor, Tree, Var,
+        Conv1dOptions, DType, Error, Gradients, Operand, Param, ParamTree, Result, ScanOptions, Shape, Tape, Tensor,
+        Tree, Var,
     };
     pub use wengert_nn::{Carried, Cell, Cx, Linear, LstmCell, Module, Rnn, Tree, init, io, loss};
     pub use wengert_optim::{Sgd, clip_grad_norm};

@@ -1,7 +1,7 @@
 //! What several test files share: data, comparison, PyTorch's references.
 #![allow(dead_code)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use wengert::prelude::*;
 
@@ -64,6 +64,11 @@ impl Fixture {
     #[track_caller]
     pub(crate) fn get(&self, name: &str) -> &Tensor {
         self.0.get(name).unwrap_or_else(|| panic!("the fixture has no '{name}'"))
+    }
+
+    /// The cases of a file whose tensors are named `CASE.TENSOR`, in order.
+    pub(crate) fn cases(&self) -> BTreeSet<&str> {
+        self.0.keys().filter_map(|name| Some(name.rsplit_once('.')?.0)).collect()
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

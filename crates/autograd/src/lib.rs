@@ -45,7 +45,7 @@ pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
 pub use grad::Gradients;
 pub use operand::Operand;
-pub use ops::Axes;
+pub use ops::{Axes, Conv1dOptions, Elementwise};
 pub use param::{Param, ParamId, ParamTree, Path};
 pub use recorder::Composition;
 pub use scan::ScanOptions;

@@ -1,7 +1,9 @@
 //! The nodes of a recording and their structural hash.
 
 use crate::dtype::DType;
-use crate::ops::{Concat, Custom, Expand, Gather, MapOp, Matmul, Permute, Random, Reduce, Reshape, ScatterAdd, Slice};
+use crate::ops::{
+    ArgSort, Concat, Custom, Expand, Gather, MapOp, Matmul, Permute, Random, Reduce, Reshape, ScatterAdd, Slice, Step,
+};
 use crate::shape::Shape;
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
@@ -51,9 +53,11 @@ pub(crate) enum Op {
     Permute(Permute),
     Expand(Expand),
     Slice(Slice),
+    Step(Step),
     Concat(Concat),
     Gather(Gather),
     ScatterAdd(ScatterAdd),
+    ArgSort(ArgSort),
     Random(Random),
     Custom(Custom),
 }

@@ -33,6 +33,7 @@ impl<'t> Var<'t> {
         self.elu(1.673_263_242_354_377_2) * 1.050_700_987_355_480_5
     }
 
+    #[doc(alias = "swish")]
     /// `x · sigmoid(x)`, also called swish; NaN at −∞, as PyTorch's.
     #[track_caller]
     pub fn silu(self) -> Var<'t> {
@@ -77,6 +78,7 @@ impl<'t> Var<'t> {
         self * 0.5 * (inner.tanh() + 1)
     }
 
+    #[doc(alias = "hardsigmoid")]
     /// `min(max(x + 3, 0), 6) / 6`; derivative 0 at ±3. (PyTorch's form; Keras before 3 has slope 0.2.)
     #[track_caller]
     pub fn hard_sigmoid(self) -> Var<'t> {
@@ -84,6 +86,15 @@ impl<'t> Var<'t> {
         (self + 3).clamp(0.0, 6.0) / 6
     }
 
+    #[doc(alias = "hardswish")]
+    /// `x · min(max(x + 3, 0), 6) / 6`; derivative 0 at −3, 1 at 3; NaN at −∞ (Howard et al. 2019, arXiv 1905.02244).
+    #[track_caller]
+    pub fn hard_swish(self) -> Var<'t> {
+        let _named = self.tape().composition("hard_swish");
+        self * self.hard_sigmoid()
+    }
+
+    #[doc(alias = "hardtanh")]
     /// `min(max(x, −1), 1)`; derivative 0 at ±1.
     #[track_caller]
     pub fn hard_tanh(self) -> Var<'t> {
@@ -98,8 +109,8 @@ impl<'t> Var<'t> {
         self.clamp(0.0, 6.0)
     }
 
-    /// `min(max(x, low), high)`, NaN where x is; derivative 1 between the bounds, 0 outside and at them (PyTorch 2.15; earlier
-    /// releases had 1 at the bounds). One side stays open with an infinite bound. Integers take integer bounds.
+    /// `min(max(x, low), high)`, NaN where x is; derivative 1 between the bounds and at NaN, 0 outside and at them (PyTorch 2.15;
+    /// earlier releases had 1 at the bounds). One side stays open with an infinite bound. Integers take integer bounds.
     #[track_caller]
     pub fn clamp(self, low: f64, high: f64) -> Var<'t> {
         let _named = self.tape().composition("clamp");
@@ -111,7 +122,9 @@ impl<'t> Var<'t> {
             let fault = Fault::dtype("the operand is bool, expected a number", "convert it: .cast(DType::F32)");
             return self.tape().fail("clamp", fault);
         }
-        self.le(low).select(low, self.ge(high).select(high, self))
+        // A side without bound has no kink, at infinity neither.
+        let below = if high == f64::INFINITY { self } else { self.ge(high).select(high, self) };
+        if low == f64::NEG_INFINITY { below } else { self.le(low).select(low, below) }
     }
 
     /// An invalid value if this one is not a float: else its error would be about a constant of the formula.

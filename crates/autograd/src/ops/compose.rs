@@ -41,6 +41,13 @@ impl<'t> Var<'t> {
         (sum.log() + top).dropped(self, &axes)
     }
 
+    /// As [`logsumexp`](Var::logsumexp), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn logsumexp_keep(self, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("logsumexp_keep");
+        self.logsumexp(&axes).kept(self, &axes)
+    }
+
     /// `x` minus its maximum along an axis; the maximum takes no part in the derivative, which is the same without it.
     /// Nothing to choose a maximum from is the result as it is.
     #[track_caller]

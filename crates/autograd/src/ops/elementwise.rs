@@ -141,6 +141,7 @@ impl<'t> Var<'t> {
         record(self.tape(), row, &[self, rhs])
     }
 
+    #[doc(alias = "where")]
     /// `condition.select(a, b)`: elements of `a` where the condition (Bool) holds, of `b` elsewhere.
     ///
     /// Numbers take the other operand's element type. Shapes broadcast. The derivative flows to the branch taken

@@ -121,6 +121,7 @@ impl<'t> Var<'t> {
 }
 
 impl Tape {
+    #[doc(alias = "cat")]
     /// Values one behind another along an axis; negative axes count from the back. The other axes agree.
     #[track_caller]
     pub fn concat<'t>(&'t self, parts: &[Var<'t>], axis: isize) -> Var<'t> {

@@ -3,8 +3,10 @@
 mod activations;
 mod arrange;
 mod compose;
+mod conv;
 mod cumulate;
 mod custom;
+mod einsum;
 mod elementwise;
 mod index;
 mod join;
@@ -12,9 +14,13 @@ mod matmul;
 mod normalise;
 mod random;
 mod reduce;
+mod registry;
+mod slice;
+mod sort;
 mod table;
 mod views;
 
+pub use conv::Conv1dOptions;
 pub(crate) use custom::{Custom, UserVjp};
 pub(crate) use elementwise::{Kernels, MapOp, Row};
 #[cfg(test)]
@@ -25,6 +31,9 @@ pub(crate) use matmul::Matmul;
 pub(crate) use random::Random;
 pub use reduce::Axes;
 pub(crate) use reduce::Reduce;
+pub use registry::Elementwise;
+pub(crate) use slice::Step;
+pub(crate) use sort::ArgSort;
 
 #[cfg(test)]
 pub(crate) use table::TABLE;
@@ -73,9 +82,11 @@ impl Op {
             Op::Permute(op) => op,
             Op::Expand(op) => op,
             Op::Slice(op) => op,
+            Op::Step(op) => op,
             Op::Concat(op) => op,
             Op::Gather(op) => op,
             Op::ScatterAdd(op) => op,
+            Op::ArgSort(op) => op,
             Op::Random(op) => op,
             Op::Custom(op) => op,
             Op::Cast => &views::CAST,

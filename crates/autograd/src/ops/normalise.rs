@@ -2,7 +2,9 @@
 
 use super::Axes;
 use super::reduce::reduced;
+use crate::error::ErrorKind;
 use crate::operand::Operand;
+use crate::record::Fault;
 use crate::var::Var;
 
 impl<'t> Var<'t> {
@@ -17,6 +19,13 @@ impl<'t> Var<'t> {
         squares / self.tape().literal(free as f64, dtype)
     }
 
+    /// As [`var_axes`](Var::var_axes), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn var_keep(self, axes: impl Axes, correction: usize) -> Var<'t> {
+        let _named = self.tape().composition("var_keep");
+        self.var_axes(&axes, correction).kept(self, &axes)
+    }
+
     /// The square root of [`var_axes`](Var::var_axes); derivative 0 where it is 0.
     #[track_caller]
     pub fn std_axes(self, axes: impl Axes, correction: usize) -> Var<'t> {
@@ -24,11 +33,53 @@ impl<'t> Var<'t> {
         self.var_axes(axes, correction).root()
     }
 
+    /// As [`std_axes`](Var::std_axes), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn std_keep(self, axes: impl Axes, correction: usize) -> Var<'t> {
+        let _named = self.tape().composition("std_keep");
+        self.std_axes(&axes, correction).kept(self, &axes)
+    }
+
     /// The 2-norm `√(Σ x²)` over some axes, which are dropped; derivative 0 where it is 0.
     #[track_caller]
     pub fn norm(self, axes: impl Axes) -> Var<'t> {
         let _named = self.tape().composition("norm");
         self.square().sum_axes(axes).root()
+    }
+
+    /// As [`norm`](Var::norm), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn norm_keep(self, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("norm_keep");
+        self.norm(&axes).kept(self, &axes)
+    }
+
+    /// The `ord`-norm `(Σ |x|^ord)^(1/ord)` over some axes, which are dropped: the largest `|x|` for an infinite `ord`, the number of
+    /// elements that are not 0 for 0. As `torch.linalg.vector_norm`. Derivatives: of an element that is 0, 0 for every `ord`; for an
+    /// infinite one, tied elements share evenly.
+    #[track_caller]
+    pub fn vector_norm(self, ord: f64, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("vector_norm");
+        if ord.is_nan() || ord < 0.0 {
+            let found = format!("the order is {ord}, expected a number from 0 to infinity");
+            let remedy = "give 2.0 for the Euclidean norm".into();
+            return self.tape().fail("vector_norm", Fault { kind: ErrorKind::Value, found, remedy });
+        }
+        let Ok(dtype) = self.dtype() else { return self };
+        match ord {
+            0.0 => self.ne(0.0).cast(dtype).sum_axes(axes),
+            1.0 => self.abs().sum_axes(axes),
+            2.0 => self.norm(axes),
+            f64::INFINITY => self.abs().max_axes(axes),
+            _ => self.abs().guarded_pow(ord).sum_axes(axes).guarded_pow(1.0 / ord),
+        }
+    }
+
+    /// As [`vector_norm`](Var::vector_norm), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn vector_norm_keep(self, ord: f64, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("vector_norm_keep");
+        self.vector_norm(ord, &axes).kept(self, &axes)
     }
 
     /// `(x − mean) / √(var + eps)` over the last axis, with the population's variance (Ba et al. 2016, arXiv 1607.06450).
@@ -57,6 +108,13 @@ impl<'t> Var<'t> {
         // Both at the full shape: an axis is one of the product's.
         let (x, y) = (self.expand(shape.clone()), other.expand(shape));
         product.sum_axes(axis) / (x.norm(axis).clamp(1e-8, f64::INFINITY) * y.norm(axis).clamp(1e-8, f64::INFINITY))
+    }
+
+    /// A power with a positive exponent, with derivative 0 at 0.
+    #[track_caller]
+    fn guarded_pow(self, exponent: f64) -> Var<'t> {
+        let zero = self.eq(0.0);
+        zero.select(0.0, zero.select(1.0, self).pow(exponent))
     }
 
     /// The square root, with derivative 0 at 0.

@@ -2,6 +2,7 @@
 
 use super::{Contribution, Rule};
 use crate::dtype::DType;
+use crate::error::ErrorKind;
 use crate::grad::Local;
 use crate::node::Op;
 use crate::operand::Operand;
@@ -65,6 +66,53 @@ impl Tape {
         // 1 - u lies in (0, 1], so the logarithm is finite.
         let radius = (lit(-2.0) * (lit(1.0) - radius).log()).sqrt();
         radius * (lit(2.0 * std::f64::consts::PI) * angle).cos()
+    }
+}
+
+impl Tape {
+    /// Ones with probability `p`, else zeros, of an element type (Bool for a mask): element `i` is 1 where
+    /// [`uniform`](Tape::uniform) gives less than `p`. `p` is a number from 0 to 1, or a float value that broadcasts to the
+    /// shape; there, what is below 0 or NaN never gives a 1, what is 1 or more always does. No derivative flows to `p`.
+    ///
+    /// ```
+    /// use wengert_autograd::{DType, Tape};
+    /// let tape = Tape::new();
+    /// let keep = tape.bernoulli(tape.constant(7i64), 0.9, [4, 8], DType::F32);
+    /// let dropped = tape.ones([4, 8], DType::F32) * keep / 0.9;
+    /// # dropped.value()?;
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn bernoulli<'t>(
+        &'t self,
+        key: impl Operand<'t>,
+        p: impl Operand<'t>,
+        shape: impl Into<Shape>,
+        dtype: DType,
+    ) -> Var<'t> {
+        let _named = self.composition("bernoulli");
+        let shape = shape.into();
+        let p = p.resolve(self, Some(if dtype.is_float() { dtype } else { DType::F32 }));
+        let (Ok(own), Ok(lane)) = (p.shape(), p.dtype()) else { return p };
+        let number = self.inner.borrow().number_of(p.id);
+        let fault = if let Some(outside) = number.filter(|p| !(0.0..=1.0).contains(p)) {
+            let found = format!("the probability is {outside}, expected a number from 0 to 1");
+            Some(Fault { kind: ErrorKind::Value, found, remedy: "divide a percentage by 100".into() })
+        } else if !lane.is_float() {
+            Some(Fault::dtype(
+                format!("the probability is {lane}, expected f32 or f64"),
+                "convert it: .cast(DType::F32)",
+            ))
+        } else if own.broadcast(&shape).as_ref() != Some(&shape) {
+            let found = format!("the probabilities {own} do not broadcast to the shape {shape}");
+            Some(Fault::shape(found, "give one number, or extents that are equal or 1"))
+        } else {
+            None
+        };
+        match fault {
+            Some(fault) => self.fail("bernoulli", fault),
+            None => self.uniform(key, shape, lane).lt(p).cast(dtype),
+        }
     }
 }
 

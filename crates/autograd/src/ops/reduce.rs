@@ -90,6 +90,7 @@ impl<'t> Var<'t> {
         total / self.tape().literal(reduced(&full, axes) as f64, dtype)
     }
 
+    #[doc(alias = "amax")]
     /// The maximum over some axes, which are dropped; NaN if any element is. Tied maxima share the derivative evenly.
     #[track_caller]
     pub fn max_axes(self, axes: impl Axes) -> Var<'t> {
@@ -97,6 +98,7 @@ impl<'t> Var<'t> {
         self.reduce("max_axes", Reduction::Max, axes)
     }
 
+    #[doc(alias = "amin")]
     /// The minimum over some axes, which are dropped; NaN if any element is. Tied minima share the derivative evenly.
     #[track_caller]
     pub fn min_axes(self, axes: impl Axes) -> Var<'t> {
@@ -140,9 +142,16 @@ impl<'t> Var<'t> {
         self.min_axes(&axes).kept(self, &axes)
     }
 
+    /// As [`prod_axes`](Var::prod_axes), with the axes kept as extent 1.
+    #[track_caller]
+    pub fn prod_keep(self, axes: impl Axes) -> Var<'t> {
+        let _named = self.tape().composition("prod_keep");
+        self.prod_axes(&axes).kept(self, &axes)
+    }
+
     /// A reduction of `full` with its axes back, as extent 1.
     #[track_caller]
-    fn kept(self, full: Var<'t>, axes: impl Axes) -> Var<'t> {
+    pub(super) fn kept(self, full: Var<'t>, axes: impl Axes) -> Var<'t> {
         let (Ok(shape), Ok(_)) = (full.shape(), self.shape()) else { return self };
         let gone = named(axes, shape.rank());
         self.reshape(extents(&shape, |axis, extent| Some(if gone.contains(&axis) { 1 } else { extent })))
@@ -170,6 +179,13 @@ impl<'t> Var<'t> {
                 }
                 Err(fault) => return self.tape().fail(name, fault),
             }
+        }
+        let groups = (0..shape.rank()).filter(|axis| marked[*axis] && (*axis == 0 || !marked[axis - 1])).count();
+        if groups > 1 && matches!(kind, Reduction::Max | Reduction::Min) {
+            // Ties share over all axes at once, so the axes become one group.
+            let (reduced, kept): (Vec<usize>, Vec<usize>) = (0..shape.rank()).partition(|axis| marked[*axis]);
+            let order = [&kept[..], &reduced].concat();
+            return self.permute(&order).reduce_group(name, Reduce { kind, first: kept.len(), count: reduced.len() });
         }
         let mut result = self;
         let mut end = shape.rank();

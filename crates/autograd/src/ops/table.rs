@@ -3,7 +3,8 @@
 //! A row gives the operation's code over one lane, its partial derivatives as recorded
 //! operations, and where its inputs are sampled by the tests. The method of [`Var`], shape
 //! inference, both derivative modes, the fused kernels and the property tests follow from the row.
-//! At kinks the derivatives are PyTorch's: 0 for `abs` and `relu` at 0, one half to each side of a tied maximum.
+//! At kinks the derivatives are PyTorch's: 0 for `abs` and `relu` at 0, one half to each side of a tied maximum, 0 for steps.
+//! `tests/pytorch_ops.rs` at the root of the workspace compares every row with PyTorch.
 
 use super::elementwise::Slope::{MinusOne, One, Over, Times, Unless, Where, Zero};
 use super::elementwise::{Kernels, Row, Sample, Type};
@@ -103,7 +104,6 @@ macro_rules! table {
             row!(@method $(#[$doc])* $n $name $row);
         )*
         /// Every elementwise operation; the property tests iterate it.
-        #[cfg_attr(not(test), allow(dead_code))]
         pub(crate) static TABLE: &[&Row] = &[$(&$row),*];
     };
 }
@@ -126,29 +126,30 @@ table! {
     /// `self ^ rhs`. The derivative with respect to the exponent is 0 where the base is 0 and the exponent is not negative.
     POW = float pow 2 [x, y] x.pow(y);
         result Same; partials [pow_base, pow_exponent]; samples [POSITIVE, ANY];
-    /// The larger of both, NaN if either is. Where they tie, each receives half of the derivative.
+    /// The larger of both, NaN if either is. Where they tie, each receives half of the derivative; where one is NaN, both all of it.
     MAXIMUM = numeric maximum 2 [x, y] x.max(y);
         result Same;
-        partials [|at| tied(at, Var::gt, 0, 1), |at| tied(at, Var::gt, 1, 0)];
+        partials [|at| tied(at, Var::lt, 0, 1), |at| tied(at, Var::lt, 1, 0)];
         samples [Sample { low: -2.0, high: 0.9, avoid: &[] }, Sample { low: 1.0, high: 2.0, avoid: &[] }];
-    /// The smaller of both, NaN if either is. Where they tie, each receives half of the derivative.
+    /// The smaller of both, NaN if either is. Where they tie, each receives half of the derivative; where one is NaN, both all of it.
     MINIMUM = numeric minimum 2 [x, y] x.min(y);
         result Same;
-        partials [|at| tied(at, Var::lt, 0, 1), |at| tied(at, Var::lt, 1, 0)];
+        partials [|at| tied(at, Var::gt, 0, 1), |at| tied(at, Var::gt, 1, 0)];
         samples [Sample { low: -2.0, high: 0.9, avoid: &[] }, Sample { low: 1.0, high: 2.0, avoid: &[] }];
     /// `-self`.
     NEG = numeric neg 1 [x] x.neg();
         result Same; partials [|_| MinusOne]; samples [ANY];
-    /// `|self|`; derivative 0 at 0.
+    /// `|self|`; derivative 0 at 0, NaN at NaN (PyTorch: 0).
     ABS = numeric abs 1 [x] x.abs();
         result Same; partials [|at| Times(at.input(0).sign())]; samples [OFF_ZERO];
-    /// −1, 0 or 1; its derivative is zero everywhere.
+    /// −1, 0 or 1, NaN for NaN (PyTorch: 0); its derivative is zero everywhere.
     SIGN = numeric sign 1 [x] x.sign();
         result Same; partials [|_| Zero]; samples [OFF_ZERO];
     /// `self²`.
     SQUARE = numeric square 1 [x] x.mul(x);
         result Same; partials [|at| Times(at.lit(2.0) * at.input(0))]; samples [ANY];
     /// `1 / self`.
+    #[doc(alias = "reciprocal")]
     RECIP = float recip 1 [x] L::ONE.div(x);
         result Same; partials [|at| Times(-at.output().square())]; samples [POSITIVE];
     /// `√self`.
@@ -156,7 +157,7 @@ table! {
         result Same; partials [|at| Over(at.lit(2.0) * at.output())]; samples [POSITIVE];
     /// `1 / √self`.
     RSQRT = float rsqrt 1 [x] L::ONE.div(x.sqrt());
-        result Same; partials [|at| Times(at.lit(-0.5) * at.output() / at.input(0))]; samples [POSITIVE];
+        result Same; partials [|at| Times(at.lit(-0.5) * at.output() * at.output().square())]; samples [POSITIVE];
     /// `e^self`.
     EXP = float exp 1 [x] x.exp();
         result Same; partials [|at| Times(at.output())]; samples [ANY];
@@ -164,6 +165,7 @@ table! {
     EXPM1 = float expm1 1 [x] x.expm1();
         result Same; partials [|at| Times(at.output() + at.lit(1.0))]; samples [ANY];
     /// The natural logarithm.
+    #[doc(alias = "ln")]
     LOG = float log 1 [x] x.ln();
         result Same; partials [|at| Over(at.input(0))]; samples [POSITIVE];
     /// The logarithm to base 2.
@@ -198,9 +200,9 @@ table! {
         result Same;
         partials [|at| Times(at.lit(std::f64::consts::FRAC_2_SQRT_PI) * (-at.input(0).square()).exp())];
         samples [ANY];
-    /// `max(self, 0)`; derivative 0 at 0.
+    /// `max(self, 0)`; derivative 0 at 0, 1 at NaN.
     RELU = numeric relu 1 [x] L::select(L::ZERO.lt(x), x, L::select(x.eq(x), L::ZERO, x));
-        result Same; partials [|at| Where(at.input(0).gt(at.lit(0.0)))]; samples [OFF_ZERO];
+        result Same; partials [|at| Unless(at.input(0).le(at.lit(0.0)))]; samples [OFF_ZERO];
     /// The largest integer not above; its derivative is zero everywhere.
     FLOOR = float floor 1 [x] x.floor();
         result Same; partials [|_| Zero]; samples [STEPS];
@@ -260,15 +262,15 @@ fn pow_exponent<'t>(at: &Local<'_, 't>) -> super::elementwise::Slope<'t> {
     Times(flat.select(at.lit(0.0), at.output() * x.log()))
 }
 
-/// 1 where input `own` wins over input `other`, one half at a tie.
+/// 0 where input `own` loses against input `other`, one half at a tie, else 1: also where one of them is NaN.
 fn tied<'t>(
     at: &Local<'_, 't>,
-    wins: fn(Var<'t>, Var<'t>) -> Var<'t>,
+    loses: fn(Var<'t>, Var<'t>) -> Var<'t>,
     own: usize,
     other: usize,
 ) -> super::elementwise::Slope<'t> {
     let (a, b) = (at.input(own), at.input(other));
-    Times(a.eq(b).select(at.lit(0.5), wins(a, b).select(at.lit(1.0), at.lit(0.0))))
+    Times(a.eq(b).select(at.lit(0.5), loses(a, b).select(at.lit(0.0), at.lit(1.0))))
 }
 
 impl<'t> Var<'t> {

@@ -1,6 +1,7 @@
 //! Instructions, buffers and blocks: the form in which a program runs.
 
 use super::lower::{Lower, Place};
+use super::sort::SortInstr;
 use crate::dtype::DType;
 use crate::ops::{Asker, Random};
 use crate::shape::{Shape, Strides};
@@ -86,6 +87,7 @@ pub(crate) enum Instr {
     },
     Gather(IndexInstr),
     ScatterAdd(IndexInstr),
+    ArgSort(SortInstr),
     Loop(LoopInstr),
 }
 
@@ -234,6 +236,7 @@ impl Instr {
             }
             Instr::Gemm(gemm) => [gemm.a.0, gemm.b.0, gemm.c.0].into_iter().for_each(visit),
             Instr::Reduce(reduce) => [reduce.src.0, reduce.dst.0].into_iter().for_each(visit),
+            Instr::ArgSort(sort) => [sort.src.0, sort.dst.0].into_iter().for_each(visit),
             Instr::Copy { src, dst, .. } => [src.0, dst.0].into_iter().for_each(visit),
             Instr::Cast { from, to, .. } => [from.1, to.1].into_iter().for_each(visit),
             Instr::Random { inputs, out, .. } => {

@@ -138,7 +138,7 @@ impl<'g> Lower<'g> {
     fn computes(&self, id: usize) -> bool {
         match &self.graph.nodes[id].op {
             GraphOp::Op(op) => {
-                let view = matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Expand(_) | Op::Slice(_));
+                let view = matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Expand(_) | Op::Slice(_) | Op::Step(_));
                 !view && !matches!(op, Op::StopGradient | Op::Custom(_))
             }
             _ => false,

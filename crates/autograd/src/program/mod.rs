@@ -17,11 +17,13 @@ mod repeat;
 mod run;
 mod shard;
 mod simplify;
+mod sort;
 
 #[cfg(test)]
 pub(crate) use cache::compiled;
 pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};
 pub(crate) use lower::{Lower, Place};
+pub(crate) use sort::SortInstr;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{NodeId, Op, StructureHasher};

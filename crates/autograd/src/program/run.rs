@@ -204,6 +204,10 @@ impl Machine<'_, '_> {
                 }
                 Instr::Gather(op) => self.gather(op, frame)?,
                 Instr::ScatterAdd(op) => self.scatter_add(op, frame)?,
+                Instr::ArgSort(op) => {
+                    let at = |dtype, (buf, offset)| span(frame, dtype, buf, offset, op.shape.len());
+                    op.run(self.memory.open(&[at(DType::I64, op.dst)]), at(op.dtype, op.src));
+                }
                 Instr::Loop(inside) => self.steps(inside, frame)?,
             }
         }

@@ -408,6 +408,20 @@ fn products_with_zeros_have_pytorch_s_derivatives() {
     assert_eq!(x.narrow(0, 0, 0).prod_axes(0).item().unwrap(), 1.0);
 }
 
+/// Ties over axes that are not adjacent share evenly over all of them.
+#[test]
+fn extrema_share_over_all_axes_at_once() {
+    let tape = Tape::new();
+    let data = [1.0, 5.0, 5.0, 0.0, 5.0, 2.0, 3.0, 3.0];
+    let x = tape.var(Tensor::from_slice(&data, [2, 2, 2]).unwrap());
+    // For the middle axis' entry 0: 1, 5, 5, 2; for entry 1: 5, 0, 3, 3.
+    let [g] = x.max_axes([0, 2]).sum().grad([x]);
+    assert_eq!(g.value().unwrap().to_f64_vec(), [0.0, 0.5, 1.0, 0.0, 0.5, 0.0, 0.0, 0.0]);
+    let y = tape.var(Tensor::from_slice(&[7.0, 7.0, 7.0, 0.0], [2, 1, 2]).unwrap());
+    let [g] = y.max_keep([0, -1]).sum().grad([y]);
+    assert_eq!(g.value().unwrap().to_f64_vec(), [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0]);
+}
+
 #[test]
 fn compositions_keep_special_values() {
     let (inf, nan) = (f64::INFINITY, f64::NAN);

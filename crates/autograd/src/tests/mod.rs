@@ -6,6 +6,7 @@ mod elementwise;
 mod facts;
 mod fuzz;
 mod generate;
+mod selections;
 mod special;
 mod structural;
 mod support;

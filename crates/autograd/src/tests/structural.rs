@@ -2,6 +2,7 @@
 
 use super::cases::{Array, CASES, Case};
 use super::compositions::COMPOSITIONS;
+use super::selections::SELECTIONS;
 use super::support::{LAYOUTS, Rng, WIDE, assert_equal, assert_gradients, laid_out, same_bits, sampled, scan_agrees};
 use crate::node::Op;
 use crate::{DType, ScanOptions, Tape, Tensor, Var};
@@ -37,16 +38,18 @@ variants! {
     Op::Permute(_) => "Permute",
     Op::Expand(_) => "Expand",
     Op::Slice(_) => "Slice",
+    Op::Step(_) => "Step",
     Op::Concat(_) => "Concat",
     Op::Gather(_) => "Gather",
     Op::ScatterAdd(_) => "ScatterAdd",
+    Op::ArgSort(_) => "ArgSort",
     Op::Random(_) => "Random",
     Op::Custom(_) => "Custom",
 }
 
 /// Operations and compositions.
 fn cases() -> impl Iterator<Item = &'static Case> {
-    CASES.iter().chain(COMPOSITIONS)
+    CASES.iter().chain(COMPOSITIONS).chain(SELECTIONS)
 }
 
 fn inputs(case: &Case, dtype: DType, rng: &mut Rng) -> Vec<Tensor> {

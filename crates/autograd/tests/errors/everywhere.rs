@@ -43,6 +43,8 @@ static ALONG: &[Call] = along!(
     sum_axes() mean_axes() max_axes() min_axes() prod_axes() sum_keep() mean_keep() max_keep() min_keep()
     softmax() log_softmax() logsumexp() norm() var_axes(1) std_axes(1)
     cumsum() cumprod() argmax() argmin() flip() unbind() last() unsqueeze()
+    argmax_keep() argmin_keep() prod_keep() var_keep(1) std_keep(1) norm_keep() logsumexp_keep() argsort(true) sort(true)
+    slice(.., 2) unfold(2, 1)
     pad(1, 1, 0.0) roll(1) split(&[1, 2]) get(0) narrow(0, 1)
 );
 static PAIRS: &[Call] = pairs!(add sub mul div pow maximum minimum lt le gt ge eq ne);
@@ -55,6 +57,13 @@ static CALLS: &[Call] = &[
     call!("not", |i| i.b.not()),
     call!("select", |i| i.b.select(i.x, 0.0)),
     call!("powf", |i| i.x.powf(3.0)),
+    call!("hard_swish", |i| i.x.hard_swish()),
+    call!("vector_norm", |i| i.x.vector_norm(3.0, 1)),
+    call!("vector_norm_keep", |i| i.x.vector_norm_keep(3.0, 1)),
+    call!("topk", |i| i.x.topk(1, 1, true)),
+    call!("conv1d", |i| i.x.conv1d(&crate::tensor(&[1, 2, 3], DType::F32), wengert_autograd::Conv1dOptions::default())),
+    call!("einsum", |i| i.tape.einsum("ij,ij", [i.x, i.x])),
+    call!("bernoulli", |i| i.tape.bernoulli(i.key, 0.5, [2], DType::F32)),
     call!("leaky_relu", |i| i.x.leaky_relu(0.1)),
     call!("elu", |i| i.x.elu(1.0)),
     call!("clamp", |i| i.x.clamp(0.0, 1.0)),

@@ -12,6 +12,7 @@ mod products;
 mod registry;
 mod running;
 mod scans;
+mod selections;
 mod sticky;
 mod tapes;
 

@@ -124,6 +124,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         products::CASES,
         arrange::CASES,
         joined::CASES,
+        selections::CASES,
         derivatives::CASES,
         tapes::CASES,
     ];
