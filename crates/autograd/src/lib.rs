@@ -43,9 +43,9 @@ mod tests;
 
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
-pub use grad::Gradients;
+pub use grad::{Gradients, Wrt};
 pub use operand::Operand;
-pub use ops::Axes;
+pub use ops::{Axes, BoxError, CustomOp, Derivative};
 pub use param::{Param, ParamId, ParamTree, Path};
 pub use recorder::Composition;
 pub use scan::ScanOptions;

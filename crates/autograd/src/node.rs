@@ -1,7 +1,9 @@
 //! The nodes of a recording and their structural hash.
 
 use crate::dtype::DType;
-use crate::ops::{Concat, Custom, Expand, Gather, MapOp, Matmul, Permute, Random, Reduce, Reshape, ScatterAdd, Slice};
+use crate::ops::{
+    Concat, Custom, Expand, Gather, MapOp, Matmul, Opaque, Permute, Random, Reduce, Reshape, ScatterAdd, Slice,
+};
 use crate::shape::Shape;
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
@@ -56,6 +58,11 @@ pub(crate) enum Op {
     ScatterAdd(ScatterAdd),
     Random(Random),
     Custom(Custom),
+    Opaque(Opaque),
+    /// The input itself as what a recomputation starts from: equal values elsewhere are not merged with what follows.
+    Fence,
+    /// A value computed again (input 0) in place of the one that derivatives flow to (input 1).
+    Again,
 }
 
 /// What a scan body receives at each step.

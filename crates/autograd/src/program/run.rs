@@ -83,7 +83,7 @@ fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) ->
             Home::Port => unreachable!("a program has no ports"),
         })
         .collect();
-    let mut machine = Machine { memory, scratch: &mut workspace.scratch };
+    let mut machine = Machine { memory, scratch: &mut workspace.scratch, leaves };
     machine.block(block, &frame, &[])?;
     drop(machine);
 
@@ -107,7 +107,7 @@ fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) ->
 fn leaf(leaves: &[LeafValue], ordinal: u32) -> &Tensor {
     match &leaves[ordinal as usize] {
         LeafValue::Tensor(tensor) => tensor,
-        LeafValue::Number(_) => unreachable!("a number is not a tensor leaf"),
+        _ => unreachable!("a number or a function is not a tensor leaf"),
     }
 }
 
@@ -117,7 +117,7 @@ fn word(number: &Number, dtype: DType, leaves: &[LeafValue]) -> i64 {
         Number::Literal(value) => value,
         Number::Bound(ordinal) => match &leaves[ordinal as usize] {
             LeafValue::Number(value) => *value,
-            LeafValue::Tensor(_) => unreachable!("a tensor leaf is not a number"),
+            _ => unreachable!("a tensor leaf is not a number"),
         },
     };
     let mut bytes = [0; 8];
@@ -153,6 +153,7 @@ enum Packed {
 struct Machine<'m, 's> {
     memory: Memory<'m>,
     scratch: &'s mut Vec<Scratch>,
+    leaves: &'m [LeafValue],
 }
 
 impl Machine<'_, '_> {
@@ -211,6 +212,9 @@ impl Machine<'_, '_> {
                 }
                 Instr::Gather(op) => self.gather(op, frame)?,
                 Instr::ScatterAdd(op) => self.scatter_add(op, frame)?,
+                Instr::Opaque(op) => {
+                    op.run(self.leaves, &mut self.memory, |at| span(frame, at.0, at.2, at.3, at.1.numel()))?;
+                }
                 Instr::Loop(inside) => self.steps(inside, frame)?,
             }
         }
