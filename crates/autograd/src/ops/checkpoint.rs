@@ -20,8 +20,8 @@ pub(crate) struct Region {
 }
 
 impl Tape {
-    /// `f()`, whose values are not kept for derivatives: where a derivative reads one, the region is computed again from the
-    /// values it uses from outside. It costs one more evaluation of `f` for each order of derivatives, and saves the memory of everything inside.
+    /// `f()`, whose values are not kept for derivatives: where a derivative reads one, it is computed again from the values that
+    /// `f` uses from outside. It costs one more evaluation of `f` for each derivative, and saves the memory of everything inside.
     /// Results have the same bits as without.
     ///
     /// The closure may use any outer value and parameter, and may contain loops, further checkpoints and derivatives. In the
