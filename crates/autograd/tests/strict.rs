@@ -88,12 +88,9 @@ fn the_places_where_derivatives_stop_are_named() {
     refused((x * n.cast(DType::F64)).grad([n])[0], line!(), "grad", &["is no float"]);
     // A checkpoint is transparent.
     let p = tape.checkpoint(|| (x * x).detach() * w);
-    refused(
-        p.square().grad([w])[0].grad([x])[0],
-        line!(),
-        "grad",
-        &[&format!("detach at {}:{}", file!(), line!() - 1)],
-    );
+    let stop = format!("detach at {}:{}", file!(), line!() - 1);
+    let [by_w] = p.square().grad([w]);
+    refused(by_w.grad([x])[0], line!(), "grad", &[&stop]);
 }
 
 #[test]

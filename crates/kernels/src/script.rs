@@ -349,13 +349,7 @@ pub fn run_scripts(memory: &mut Memory<'_>, scratch: &mut Vec<Scratch>, scripts:
 /// Bytes that stay in the second-level cache from one loop to the next.
 const NEAR: usize = 512 << 10;
 
-fn bind<E: TileLane>(
-    scratch: &mut Scratch,
-    program: &TileProgram<E>,
-    place: usize,
-    reads: &[isize],
-    writes: &[isize],
-) {
+fn bind<E: TileLane>(scratch: &mut Scratch, program: &TileProgram<E>, place: usize, reads: &[isize], writes: &[isize]) {
     scratch.bind(program, place).look_ahead(program, reads, writes);
 }
 

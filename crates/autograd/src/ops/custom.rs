@@ -315,7 +315,7 @@ fn checked<'t>(given: Var<'t>, name: &str, what: &str, shape: crate::Shape, dtyp
     match (given.shape(), given.dtype()) {
         (Ok(found), Ok(kind)) if found != shape || kind != dtype => {
             let found = format!("{what} is {kind} {found}, expected {dtype} {shape}");
-            given.invalid(name, found, "return derivatives of the values' shapes and element types")
+            given.invalid(name, found, "give derivatives the shapes and element types of their values")
         }
         _ => given,
     }

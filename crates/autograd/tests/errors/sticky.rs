@@ -137,7 +137,7 @@ fn a_mistake_in_a_derivative() {
     let line = line!() - 1;
     let [g] = y.sum().grad([x]);
     let text = "custom_vjp: the cotangent of input 0 is f64 [], expected f64 [2]; \
-                return cotangents of the inputs' shapes and element types";
+                give derivatives the shapes and element types of their values";
     check(g.value().unwrap_err(), line, text);
 }
 
