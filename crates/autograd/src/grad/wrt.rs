@@ -59,7 +59,7 @@ impl<'t> Wrt<'t> for &[Var<'t>] {
 
     #[track_caller]
     fn resolve(self, tape: &'t Tape) -> Vec<Var<'t>> {
-        self.to_vec().into_iter().map(|input| input.resolve(tape, None)).collect()
+        self.iter().map(|input| input.resolve(tape, None)).collect()
     }
 
     fn collect<T>(results: Vec<T>) -> Vec<T> {
