@@ -43,9 +43,9 @@ mod tests;
 
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
-pub use grad::Gradients;
+pub use grad::{Gradients, Wrt};
 pub use operand::Operand;
-pub use ops::{Axes, Conv1dOptions, Elementwise};
+pub use ops::{Axes, BoxError, Conv1dOptions, CustomOp, Derivative, Elementwise};
 pub use param::{Param, ParamId, ParamTree, Path};
 pub use recorder::Composition;
 pub use scan::ScanOptions;

@@ -2,7 +2,8 @@
 
 use crate::dtype::DType;
 use crate::ops::{
-    ArgSort, Concat, Custom, Expand, Gather, MapOp, Matmul, Permute, Random, Reduce, Reshape, ScatterAdd, Slice, Step,
+    ArgSort, Concat, Custom, Expand, Gather, MapOp, Matmul, Opaque, Permute, Random, Reduce, Reshape, ScatterAdd,
+    Slice, Step,
 };
 use crate::shape::Shape;
 use smallvec::SmallVec;
@@ -60,6 +61,11 @@ pub(crate) enum Op {
     ArgSort(ArgSort),
     Random(Random),
     Custom(Custom),
+    Opaque(Opaque),
+    /// The input itself as what a recomputation starts from: equal values elsewhere are not merged with what follows.
+    Fence,
+    /// A value computed again (input 0) in place of the one that derivatives flow to (input 1).
+    Again,
 }
 
 /// What a scan body receives at each step.

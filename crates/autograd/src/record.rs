@@ -110,6 +110,14 @@ impl Inner {
             hash = hasher.finish128();
         }
         drop(nodes);
+        if let Op::Fence = op {
+            // Every one is a value of its own.
+            self.fences += 1;
+            let mut hasher = StructureHasher::new();
+            hasher.write_hash(hash);
+            self.fences.hash(&mut hasher);
+            hash = hasher.finish128();
+        }
         Ok(self.push(Node { op, inputs, shape, dtype, body, hash, at }))
     }
 
@@ -129,7 +137,7 @@ impl Inner {
             Op::Literal(bits) => Some(f64::from_bits(bits)),
             Op::Scalar(ordinal) => match self.leaves[ordinal as usize] {
                 LeafValue::Number(value) => Some(value),
-                LeafValue::Tensor(_) => None,
+                LeafValue::Tensor(_) | LeafValue::Function(_) => None,
             },
             _ => None,
         }
@@ -160,6 +168,7 @@ impl Inner {
         let op = match value {
             LeafValue::Tensor(_) => Op::Leaf(ordinal),
             LeafValue::Number(_) => Op::Scalar(ordinal),
+            LeafValue::Function(_) => unreachable!("a function is not a value"),
         };
         self.leaves.push(value);
         let hash = structure(&op, std::iter::empty(), &shape, dtype);

@@ -168,6 +168,31 @@ impl Tape {
         Some(self.fail("scan", Fault::scope(found, "return it from the body's closure as a carry or an output")))
     }
 
+    /// `f` of every slice of `xs` along its leading axis, stacked: a [`scan`](Tape::scan) without state. With a gradient in
+    /// `f`, it gives gradients by sample.
+    ///
+    /// ```
+    /// use wengert_autograd::{Param, Tape, Tensor};
+    /// let w = Param::new(Tensor::from_slice(&[1.0f64, -1.0], [2])?);
+    /// let tape = Tape::new();
+    /// let x = tape.constant(Tensor::from_slice(&[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [3, 2])?);
+    /// let y = tape.constant(Tensor::from_slice(&[0.0f64, 1.0, 2.0], [3])?);
+    /// // One gradient for each of the three samples, `[3, 2]`.
+    /// let [by_sample] = tape.map((x, y), |(x, y)| ((x * &w).sum() - y).square().grad([&w]));
+    /// assert_eq!(by_sample.value()?.to_vec::<f64>()?, [-2.0, -4.0, -12.0, -16.0, -30.0, -36.0]);
+    /// // Their mean, with each clipped to length 1 before: what private training does.
+    /// let length = by_sample.square().sum_axes(1).sqrt().unsqueeze(1);
+    /// let clipped = (by_sample / length.maximum(1.0)).mean_axes(0);
+    /// assert_eq!(clipped.shape()?[..], [2]);
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map<'t, X: Tree<'t>, Y: Tree<'t>>(&'t self, xs: X, f: impl FnOnce(X) -> Y) -> Y {
+        let _named = self.composition("map");
+        let ((), ys) = self.scan_own(ScanOptions::default(), (), xs, |(), x| ((), self.given(|| f(x))));
+        ys
+    }
+
     /// The common leading extent of the scanned values.
     fn scan_length<'t>(&'t self, sources: &[(String, Var<'t>)], asked: Option<usize>) -> Result<usize, Var<'t>> {
         let mut length = asked;

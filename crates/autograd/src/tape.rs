@@ -3,6 +3,7 @@
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::node::{BodyId, Node, NodeId, Op};
+use crate::ops::{Function, Region, UserRule};
 use crate::param::{Param, ParamId};
 use crate::record::{Failure, Fault, Recorded};
 use crate::recorder::Recorder;
@@ -15,6 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A recording of operations.
@@ -48,6 +50,8 @@ pub struct Tape {
 pub(crate) enum LeafValue {
     Tensor(Tensor),
     Number(f64),
+    /// A function of the user's.
+    Function(Arc<Function>),
 }
 
 pub(crate) struct Inner {
@@ -62,7 +66,13 @@ pub(crate) struct Inner {
     /// Leaves made by [`Tape::var`].
     pub variables: Vec<NodeId>,
     /// Derivatives given by the user.
-    pub rules: Vec<crate::ops::UserVjp>,
+    pub rules: Vec<Rc<UserRule>>,
+    /// The leaves that hold the user's functions.
+    pub functions: HashMap<*const Function, u32>,
+    /// Regions whose values derivatives recompute, by first node.
+    pub regions: Vec<Region>,
+    /// How many values have been fenced off for recomputations.
+    pub fences: u32,
     params: HashMap<ParamId, NodeId>,
     bindings: Vec<(ParamId, NodeId)>,
     /// Nodes whose value is held: later uses read the held copy.
@@ -78,6 +88,7 @@ pub(crate) struct Mark {
     leaves: usize,
     scans: usize,
     bodies: usize,
+    fences: u32,
 }
 
 /// Something a leaf can be made of: a tensor or a number.
@@ -136,6 +147,9 @@ impl Tape {
             bodies: vec![BodyInfo { parent: 0, length: 1, scan: None }],
             variables: Vec::new(),
             rules: Vec::new(),
+            functions: HashMap::new(),
+            regions: Vec::new(),
+            fences: 0,
             params: HashMap::new(),
             bindings: Vec::new(),
             kept: HashMap::new(),
@@ -328,6 +342,7 @@ impl Tape {
             leaves: inner.leaves.len(),
             scans: inner.scans.len(),
             bodies: inner.bodies.len(),
+            fences: inner.fences,
         }
     }
 
@@ -343,6 +358,7 @@ impl Tape {
         inner.leaves.truncate(since.leaves);
         inner.scans.truncate(since.scans);
         inner.bodies.truncate(since.bodies);
+        inner.fences = since.fences;
     }
 
     /// Lets later operations read `value` instead of computing node `id` again.
@@ -367,7 +383,7 @@ impl Tape {
         match inner.nodes[*leaf as usize].op {
             Op::Leaf(ordinal) => match &inner.leaves[ordinal as usize] {
                 LeafValue::Tensor(tensor) => Some(tensor.clone()),
-                LeafValue::Number(_) => None,
+                LeafValue::Number(_) | LeafValue::Function(_) => None,
             },
             _ => None,
         }

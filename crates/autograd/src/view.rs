@@ -10,7 +10,7 @@ impl fmt::Debug for Tape {
         let inner = self.inner.borrow();
         for (id, node) in inner.nodes.iter().enumerate() {
             let indent = "  ".repeat(inner.depth(node.body));
-            write!(f, "{indent}%{id} = {}(", node.op.name())?;
+            write!(f, "{indent}%{id} = {}(", inner.label(&node.op))?;
             for (i, input) in node.inputs.iter().enumerate() {
                 write!(f, "{}%{input}", if i > 0 { ", " } else { "" })?;
             }

@@ -78,9 +78,9 @@ fn user_given_derivatives() {
                 tape.custom_vjp(
                     [s, x],
                     |[s, x]| (s * x).sin(),
-                    |v, _, ct| {
-                        let slope = ct * (v[0] * v[1]).cos();
-                        vec![slope * v[1], slope * v[0]]
+                    |[s, x], _, ct| {
+                        let slope = ct * (s * x).cos();
+                        [Some(slope * x), Some(slope * s)]
                     },
                 )
             } else {
@@ -105,20 +105,15 @@ fn hooks_and_wrong_rules() {
     // Gradient reversal.
     let [g] = x.on_grad(|g| -g).square().sum().grad([x]);
     close(&g.value().unwrap(), &(x * -2.0).value().unwrap(), 0.0);
-    // A rule that gives a cotangent of the wrong shape, or too few.
-    let y = tape.custom_vjp([x], |[x]| x * 2.0, |_, _, ct| vec![ct.sum()]);
+    // A rule that gives a cotangent of the wrong shape.
+    let y = tape.custom_vjp([x], |[x]| x * 2.0, |_, _, ct| [Some(ct.sum())]);
     let [g] = y.sum().grad([x]);
     let error = g.value().unwrap_err();
     assert!(error.to_string().contains("the cotangent of input 0 is f64 [], expected f64 [3]"), "{error}");
-    let tape = Tape::new();
-    let x = tape.var(data(&[3], 1));
-    let y = tape.custom_vjp([x], |[x]| x * 2.0, |_, _, _| vec![]);
-    let [g] = y.sum().grad([x]);
-    assert!(g.value().unwrap_err().to_string().contains("0 cotangents for 1 inputs"));
     // No forward rule: an error, not zeros.
     let tape = Tape::new();
     let x = tape.var(data(&[3], 1));
-    let y = tape.custom_vjp([x], |[x]| x * 2.0, |_, _, ct| vec![ct * 2.0]);
+    let y = tape.custom_vjp([x], |[x]| x * 2.0, |_, _, ct| [Some(ct * 2.0)]);
     let error = y.jvp([(x, tape.constant(data(&[3], 2)))]).value().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Gradient);
 }

@@ -8,6 +8,7 @@ use crate::program::Step;
 use crate::tensor::Tensor;
 use crate::var::Var;
 use std::collections::HashMap;
+use std::hash::Hash;
 
 /// The value of a loss and its gradients, computed by one program.
 ///
@@ -55,7 +56,8 @@ impl Gradients {
 
 impl<'t> Var<'t> {
     /// Computes this scalar and its gradients with respect to every parameter used on the tape and
-    /// every variable made by [`Tape::var`](crate::Tape::var), in one program.
+    /// every variable made by [`Tape::var`](crate::Tape::var), in one program. Those that no gradient flows to have none:
+    /// [`Gradients::get`] says `None`, and [`grad`](Var::grad) says why.
     ///
     /// # Errors
     /// If the value is not a float scalar or depends on none of them, the tape is for inference or holds an error, or the program fails (an index out of range).
@@ -82,7 +84,9 @@ impl<'t> Var<'t> {
         if step.is_none() {
             found = vjp(&[(self, seed)], &wrt);
             if found.iter().all(Option::is_none) {
-                return Err(independent());
+                let called = "any parameter or variable of the tape";
+                let (found, remedy) = self.why_unreached("the value", called, &wrt, "use a Param or a tape.var");
+                return Err(Error::new(ErrorKind::Gradient, "backward", found, remedy));
             }
             // A number that a rule has bound is not part of the structure.
             if let Some(key) = key.filter(|_| !tape.has_leaves_since(&mark)) {
@@ -113,20 +117,14 @@ impl<'t> Var<'t> {
     }
 }
 
-#[track_caller]
-fn independent() -> Error {
-    Error::new(
-        ErrorKind::Gradient,
-        "backward",
-        "the value depends (differentiably) on no parameter and no variable of the tape",
-        "look for a detach, a comparison or an integer on the way, or a forgotten tape.var",
-    )
-}
-
 /// The structure of a loss and of the leaves that its gradients are asked for.
 fn step_key(loss: Var<'_>, wrt: &[Var<'_>]) -> u128 {
     let mut hasher = StructureHasher::new();
     hasher.write_hash(loss.node(|n| n.hash));
     wrt.iter().for_each(|v| hasher.write_hash(v.node(|n| n.hash)));
+    // Checkpoints change no value, but what the backward pass computes again.
+    for region in &loss.tape().inner.borrow().regions {
+        region.nodes.hash(&mut hasher);
+    }
     hasher.finish128()
 }

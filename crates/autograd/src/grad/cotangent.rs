@@ -1,6 +1,6 @@
 //! Cotangents on their way: contributions are collected, then summed once.
 
-use crate::node::NodeId;
+use crate::node::{Node, NodeId, Op};
 use crate::ops::Contribution;
 use crate::tape::Tape;
 use crate::var::Var;
@@ -64,6 +64,11 @@ impl<'t> Store<'t> {
     /// Adds a contribution to the cotangent of node `id`, summing over axes that were broadcast.
     pub(super) fn add(&mut self, id: NodeId, contribution: Contribution<'t>) {
         let tape = self.tape;
+        let id = match &tape.inner.borrow().nodes[id as usize] {
+            // Straight to the value that it stands for: sums have the order that they have without a checkpoint.
+            Node { op: Op::Again, inputs, .. } => inputs[1],
+            _ => id,
+        };
         let target = Var { tape, id };
         let contribution = match contribution {
             Contribution::Whole(ct) => Contribution::Whole(unbroadcast(ct, target)),

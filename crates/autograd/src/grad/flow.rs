@@ -1,7 +1,7 @@
 //! Which values of a scan body take part in a derivative.
 
-use super::carries_derivative;
 use super::cotangent::ScanCotangents;
+use super::{carries_derivative, derivative_inputs};
 use crate::node::NodeId;
 use crate::scan::ScanDef;
 use crate::tape::{Inner, Tape};
@@ -40,7 +40,7 @@ impl<'a> Flow<'a> {
                 let own = match (carry, item) {
                     (Some(k), _) => flow.carries[k],
                     (_, Some(j)) => outer(sources[def.carries.len() + j]),
-                    _ => node.inputs.iter().any(|input| flow.active(*input)),
+                    _ => derivative_inputs(node).iter().any(|input| flow.active(*input)),
                 };
                 flow.inside[i].1 = own && carries_derivative(&node.op, node.dtype);
             }
@@ -75,7 +75,7 @@ impl<'a> Flow<'a> {
             }
             for i in (0..range.len()).rev() {
                 if reached[i] && range[i].body == def.body {
-                    range[i].inputs.iter().for_each(|input| mark(*input, &mut reached));
+                    derivative_inputs(&range[i]).iter().for_each(|input| mark(*input, &mut reached));
                 }
             }
             let grown: Vec<usize> = (0..def.carries.len())

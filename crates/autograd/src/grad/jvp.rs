@@ -1,8 +1,8 @@
 //! Forward mode: a walk over the tape, forwards, that records tangents.
 
-use super::active_nodes;
 use super::flow::Flow;
 use super::scope::{Local, Scope};
+use super::{active_nodes, derivative_inputs};
 use crate::node::{NodeId, Op};
 use crate::operand::Operand;
 use crate::record::Fault;
@@ -14,7 +14,8 @@ impl<'t> Var<'t> {
     /// The directional derivative (Jacobian-vector product): how this value changes when each input of `along` changes by its
     /// tangent. Recorded on the tape; costs about one evaluation, however many elements the value has.
     ///
-    /// A tangent has the shape and element type of its input. A value that depends on none of them gets zeros.
+    /// A tangent has the shape and element type of its input. If the value depends (differentiably) on none of the inputs, it is an
+    /// error that says where the derivative stops; [`jvp_or_none`](Var::jvp_or_none) gives `None` instead.
     ///
     /// ```
     /// use wengert_autograd::{Tape, Tensor};
@@ -28,25 +29,46 @@ impl<'t> Var<'t> {
     /// # Ok::<(), wengert_autograd::Error>(())
     /// ```
     #[track_caller]
-    pub fn jvp<R: Operand<'t>, const N: usize>(self, along: [(R, Var<'t>); N]) -> Var<'t> {
+    pub fn jvp<R: Operand<'t>>(self, along: impl IntoIterator<Item = (R, Var<'t>)>) -> Var<'t> {
         let _named = self.tape().composition("jvp");
+        let (inputs, found) = self.moved(along);
+        let asked: Vec<usize> = (0..inputs.len()).collect();
+        found.unwrap_or_else(|| self.unreached("jvp", "the value", &inputs, &asked))
+    }
+
+    /// As [`jvp`](Var::jvp), with `None` if the value depends on none of the inputs.
+    #[track_caller]
+    pub fn jvp_or_none<R: Operand<'t>>(self, along: impl IntoIterator<Item = (R, Var<'t>)>) -> Option<Var<'t>> {
+        let _named = self.tape().composition("jvp_or_none");
+        self.moved(along).1
+    }
+
+    /// The inputs, and the directional derivative.
+    #[track_caller]
+    fn moved<R: Operand<'t>>(self, along: impl IntoIterator<Item = (R, Var<'t>)>) -> (Vec<Var<'t>>, Option<Var<'t>>) {
         let tape = self.tape();
-        let along = along.map(|(input, tangent)| (input.resolve(tape, None), tangent));
+        let resolve = |(input, tangent): (R, Var<'t>)| (input.resolve(tape, None), tangent);
+        let along: Vec<(Var<'t>, Var<'t>)> = along.into_iter().map(resolve).collect();
+        let inputs: Vec<Var<'t>> = along.iter().map(|(input, _)| *input).collect();
         for (i, (input, tangent)) in along.iter().enumerate() {
             if let Some(broken) = tape.unusable("jvp", &[self, *input, *tangent]) {
-                return broken;
+                return (inputs, Some(broken));
             }
             let kind = |v: Var<'t>| v.node(|n| (n.dtype, n.shape.clone()));
             let (wanted, found) = (kind(*input), kind(*tangent));
             if wanted != found {
                 let found = format!("input {i} is {} {}, its tangent {} {}", wanted.0, wanted.1, found.0, found.1);
-                return tape.fail("jvp", Fault::shape(found, "give the tangent the input's shape and element type"));
+                let broken =
+                    tape.fail("jvp", Fault::shape(found, "give the tangent the input's shape and element type"));
+                return (inputs, Some(broken));
             }
         }
         if !tape.is_differentiable() {
-            return tape.fail("jvp", Fault::gradient("the tape is for inference", "record on Tape::new()"));
+            let broken = tape.fail("jvp", Fault::gradient("the tape is for inference", "record on Tape::new()"));
+            return (inputs, Some(broken));
         }
-        tangents(&[self], &along)[0].unwrap_or_else(|| self.zeros_like())
+        let found = tangents(&[self], &along)[0];
+        (inputs, found)
     }
 
     #[track_caller]
@@ -63,7 +85,7 @@ pub(crate) fn tangents<'t>(outputs: &[Var<'t>], along: &[(Var<'t>, Var<'t>)]) ->
     let tape = first.tape();
     let end = outputs.iter().map(|v| v.id).max().unwrap_or(0) + 1;
     let inputs: Vec<Var<'t>> = along.iter().map(|(input, _)| *input).collect();
-    let mut active = active_nodes(tape, &inputs, end);
+    let mut active = active_nodes(tape, &inputs, 0..end);
     keep_ancestors(tape, outputs, &mut active);
     let mut known = Known::default();
     for (input, tangent) in along {
@@ -85,7 +107,7 @@ fn keep_ancestors(tape: &crate::Tape, outputs: &[Var<'_>], active: &mut [bool]) 
     outputs.iter().for_each(|v| needed[v.id as usize] = true);
     for id in (0..needed.len()).rev() {
         if needed[id] {
-            inner.nodes[id].inputs.iter().for_each(|input| needed[*input as usize] = true);
+            derivative_inputs(&inner.nodes[id]).iter().for_each(|input| needed[*input as usize] = true);
         }
     }
     // Values of loop bodies are reached through their loops.
@@ -132,8 +154,8 @@ impl<'t> Known<'t> {
                 }),
                 Op::Tap(node) => {
                     let scan = self.scans.get(&inputs[0]).map(|(scan, _)| *scan);
-                    scan.zip(self.values.get(&node).copied())
-                        .map(|(scan, tangent)| stacked(scan, tangent, node, &shape))
+                    let tangent = self.values.get(&node).copied();
+                    scan.zip(tangent).map(|(scan, tangent)| stacked(scan, tangent, node, &shape))
                 }
                 Op::Leaf(_) => inputs.first().and_then(|source| self.values.get(source).copied()),
                 ref op => op.rule().and_then(|rule| {

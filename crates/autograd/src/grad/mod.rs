@@ -1,20 +1,25 @@
 //! Reverse-mode differentiation: a walk over the tape, backwards, that records.
 
+mod backward;
 mod cotangent;
 mod flow;
 mod jvp;
 mod modes;
+mod recompute;
 mod scan_vjp;
 mod scope;
+mod strict;
+mod transpose;
+mod wrt;
 
-pub use self::backward::Gradients;
+pub use backward::Gradients;
 pub(crate) use scope::Local;
-
-mod backward;
+pub(crate) use transpose::transposed;
+pub use wrt::Wrt;
 
 use crate::dtype::DType;
 use crate::error::ErrorKind;
-use crate::node::{NodeId, Op};
+use crate::node::{Node, NodeId, Op};
 use crate::operand::Operand;
 use crate::ops::Contribution;
 use crate::record::Fault;
@@ -27,50 +32,39 @@ impl<'t> Var<'t> {
     /// The gradients of this scalar with respect to `wrt`, recorded on the tape: they are ordinary
     /// values, and can be differentiated again.
     ///
-    /// A value it does not depend on gets an error; [`grad_or_none`](Var::grad_or_none) tells instead.
+    /// A gradient that cannot flow is an error that says where it stops; [`grad_or_none`](Var::grad_or_none) gives `None` instead.
     #[track_caller]
-    pub fn grad<R: Operand<'t>, const N: usize>(self, wrt: [R; N]) -> [Var<'t>; N] {
+    pub fn grad<W: Wrt<'t>>(self, wrt: W) -> W::Of<Var<'t>> {
         let _named = self.tape().composition("grad");
-        let tape = self.tape();
-        let wrt = wrt.map(|r| r.resolve(tape, None));
-        let found = self.grad_or_none(wrt);
-        let mut index = 0;
-        found.map(|gradient| {
-            index += 1;
-            gradient.unwrap_or_else(|| {
-                let asked = wrt[index - 1];
-                if tape.owned(asked).is_err() {
-                    return asked;
-                }
-                let (name, at) = (tape.name_of(asked.id), asked.node(|n| n.at));
-                let name = name.map_or(String::new(), |name| format!(" '{name}'"));
-                let found = format!(
-                    "the value does not depend (differentiably) on input {}{name}, recorded at {}:{}",
-                    index - 1,
-                    at.file(),
-                    at.line()
-                );
-                let remedy = "use grad_or_none, or look for a detach, a comparison or an integer on the way";
-                tape.fail("grad", Fault::gradient(found, remedy))
-            })
-        })
+        let wrt = wrt.resolve(self.tape());
+        W::collect(self.strict("grad", &wrt, self.gradients(&wrt)))
     }
 
-    /// As [`grad`](Var::grad), with `None` for values it does not depend on.
+    /// As [`grad`](Var::grad), with `None` for values that no gradient flows to.
     #[track_caller]
-    pub fn grad_or_none<R: Operand<'t>, const N: usize>(self, wrt: [R; N]) -> [Option<Var<'t>>; N] {
+    pub fn grad_or_none<W: Wrt<'t>>(self, wrt: W) -> W::Of<Option<Var<'t>>> {
         let _named = self.tape().composition("grad_or_none");
-        let tape = self.tape();
-        let wrt: Vec<Var<'t>> = wrt.map(|r| r.resolve(tape, None)).to_vec();
+        let wrt = wrt.resolve(self.tape());
+        W::collect(self.gradients(&wrt))
+    }
+
+    #[track_caller]
+    fn gradients(self, wrt: &[Var<'t>]) -> Vec<Option<Var<'t>>> {
         // Ahead of the value: an operand that could not be resolved is what the caller wrote here.
-        if let Some(broken) = tape.unusable("grad_or_none", &wrt) {
-            return [Some(broken); N];
+        if let Some(broken) = self.tape().unusable("grad", wrt) {
+            return vec![Some(broken); wrt.len()];
         }
-        let all = match self.check_scalar() {
-            Ok(seed) => vjp(&[(self, seed)], &wrt),
-            Err(broken) => vec![Some(broken); N],
-        };
-        all.try_into().unwrap_or([None; N])
+        match self.check_scalar() {
+            Ok(seed) => vjp(&[(self, seed)], wrt),
+            Err(broken) => vec![Some(broken); wrt.len()],
+        }
+    }
+
+    /// What was found, with an error for what was not.
+    #[track_caller]
+    fn strict(self, op: &str, wrt: &[Var<'t>], found: Vec<Option<Var<'t>>>) -> Vec<Var<'t>> {
+        let each = found.into_iter().enumerate();
+        each.map(|(i, found)| found.unwrap_or_else(|| self.unreached(op, "the value", wrt, &[i]))).collect()
     }
 
     /// The seed of a scalar's gradient, or an invalid value.
@@ -111,34 +105,41 @@ impl<'t> Var<'t> {
 
 impl<'t> Var<'t> {
     /// Vector-Jacobian products: the gradients of `Σ cotangent·self` with respect to `wrt`, recorded; the cotangent has this
-    /// value's shape and element type. As [`grad`](Var::grad) for values that are not scalars; zeros where nothing flows.
+    /// value's shape and element type. As [`grad`](Var::grad) for values that are not scalars.
     #[track_caller]
-    pub fn vjp<R: Operand<'t>, const N: usize>(self, cotangent: impl Operand<'t>, wrt: [R; N]) -> [Var<'t>; N] {
+    pub fn vjp<W: Wrt<'t>>(self, cotangent: impl Operand<'t>, wrt: W) -> W::Of<Var<'t>> {
         let _named = self.tape().composition("vjp");
+        let wrt = wrt.resolve(self.tape());
+        W::collect(self.strict("vjp", &wrt, self.products(cotangent, &wrt)))
+    }
+
+    /// As [`vjp`](Var::vjp), with `None` for values that no derivative flows to.
+    #[track_caller]
+    pub fn vjp_or_none<W: Wrt<'t>>(self, cotangent: impl Operand<'t>, wrt: W) -> W::Of<Option<Var<'t>>> {
+        let _named = self.tape().composition("vjp_or_none");
+        let wrt = wrt.resolve(self.tape());
+        W::collect(self.products(cotangent, &wrt))
+    }
+
+    #[track_caller]
+    fn products(self, cotangent: impl Operand<'t>, wrt: &[Var<'t>]) -> Vec<Option<Var<'t>>> {
         let tape = self.tape();
         let cotangent = cotangent.resolve(tape, self.dtype().ok());
-        let wrt = wrt.map(|r| r.resolve(tape, None));
+        let all = |broken: Var<'t>| vec![Some(broken); wrt.len()];
         if let Some(broken) = tape.unusable("vjp", &[self, cotangent]) {
-            return [broken; N];
+            return all(broken);
         }
         if !tape.is_differentiable() {
-            let fault = Fault::gradient("the tape is for inference", "record on Tape::new()");
-            return [tape.fail("vjp", fault); N];
+            return all(tape.fail("vjp", Fault::gradient("the tape is for inference", "record on Tape::new()")));
         }
         let kind = |v: Var<'t>| v.node(|n| (n.dtype, n.shape.clone()));
         let (own, given) = (kind(self), kind(cotangent));
         if own != given || !own.0.is_float() {
             let found = format!("the value is {} {}, its cotangent {} {}", own.0, own.1, given.0, given.1);
             let remedy = "give the cotangent the value's shape and (float) element type";
-            return [tape.fail("vjp", Fault::shape(found, remedy)); N];
+            return all(tape.fail("vjp", Fault::shape(found, remedy)));
         }
-        let found = vjp(&[(self, cotangent)], &wrt);
-        std::array::from_fn(|i| {
-            found[i].unwrap_or_else(|| {
-                let (dtype, shape) = kind(wrt[i]);
-                tape.literal(0.0, dtype).expand(shape)
-            })
-        })
+        vjp(&[(self, cotangent)], wrt)
     }
 }
 
@@ -152,17 +153,26 @@ pub(crate) fn vjp<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Op
     if let Some(broken) = tape.unusable("grad", wrt) {
         return vec![Some(broken); wrt.len()];
     }
+    vjp_since(0, outputs, wrt)
+}
+
+/// As [`vjp`], of values that depend on `wrt` only through nodes from `start` on; `wrt` are such nodes.
+#[track_caller]
+fn vjp_since<'t>(start: NodeId, outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Option<Var<'t>>> {
+    let Some((first, _)) = outputs.first() else { return vec![None; wrt.len()] };
+    let tape = first.tape();
     let end = outputs.iter().map(|(v, _)| v.id).max().unwrap_or(0) + 1;
-    let active = active_nodes(tape, wrt, end);
+    let active = active_nodes(tape, wrt, start..end);
+    let active = |id: NodeId| id.checked_sub(start).is_some_and(|i| active[i as usize]);
     let scope = Scope::root(tape);
-    let mut store = Store::new(tape, 0, end);
+    let mut store = Store::new(tape, start, end);
     for (output, ct) in outputs {
-        if active[output.id as usize] {
+        if active(output.id) {
             store.add(output.id, Contribution::Whole(*ct));
         }
     }
     let mut found: Vec<Option<Var<'t>>> = vec![None; wrt.len()];
-    walk(&scope, &mut store, &|id| active[id as usize], &mut |id, ct| {
+    walk(&scope, &mut store, &active, &mut |id, ct| {
         for (slot, v) in found.iter_mut().zip(wrt) {
             if v.id == id {
                 *slot = Some(ct);
@@ -172,18 +182,17 @@ pub(crate) fn vjp<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Op
     found
 }
 
-/// For each node before `end`, whether it depends differentiably on one of `wrt`.
-fn active_nodes(tape: &Tape, wrt: &[Var<'_>], end: NodeId) -> Vec<bool> {
+/// For each node of a range, whether it depends differentiably, through nodes of the range, on one of `wrt`.
+fn active_nodes(tape: &Tape, wrt: &[Var<'_>], range: std::ops::Range<NodeId>) -> Vec<bool> {
     let inner = tape.inner.borrow();
-    let mut active = vec![false; end as usize];
-    for v in wrt {
-        if let Some(slot) = active.get_mut(v.id as usize) {
-            *slot = inner.nodes[v.id as usize].dtype.is_float();
-        }
+    let mut active = vec![false; range.len()];
+    for v in wrt.iter().filter(|v| range.contains(&v.id)) {
+        active[(v.id - range.start) as usize] = inner.nodes[v.id as usize].dtype.is_float();
     }
-    for id in 0..end as usize {
-        let node = &inner.nodes[id];
-        active[id] |= carries_derivative(&node.op, node.dtype) && node.inputs.iter().any(|i| active[*i as usize]);
+    for i in 0..active.len() {
+        let node = &inner.nodes[range.start as usize + i];
+        let from = |input: &NodeId| input.checked_sub(range.start).is_some_and(|i| active[i as usize]);
+        active[i] |= carries_derivative(&node.op, node.dtype) && derivative_inputs(node).iter().any(from);
     }
     active
 }
@@ -191,9 +200,18 @@ fn active_nodes(tape: &Tape, wrt: &[Var<'_>], end: NodeId) -> Vec<bool> {
 /// Whether a derivative can flow from an input of the operation to its output.
 fn carries_derivative(op: &Op, dtype: DType) -> bool {
     match op {
-        Op::StopGradient => false,
+        Op::StopGradient | Op::Fence => false,
         Op::Scan(_) => true,
+        Op::Map(map) => dtype.is_float() && !map.0.partials.is_empty(),
         _ => dtype.is_float(),
+    }
+}
+
+/// The inputs that a derivative can flow to.
+fn derivative_inputs(node: &Node) -> &[NodeId] {
+    match node.op {
+        Op::Custom(_) | Op::Again => &node.inputs[1..],
+        _ => &node.inputs,
     }
 }
 

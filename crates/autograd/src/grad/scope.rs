@@ -4,9 +4,9 @@ use crate::dtype::DType;
 use crate::node::{BodyId, NodeId};
 use crate::scan::{Body, ScanDef};
 use crate::shape::Shape;
-use crate::tape::Tape;
+use crate::tape::{Inner, Tape};
 use crate::var::Var;
-use std::cell::{Ref, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -17,6 +17,7 @@ use std::rc::Rc;
 pub(super) struct Scope<'a, 't> {
     tape: &'t Tape,
     frame: Option<Frame<'a, 't>>,
+    copies: RefCell<HashMap<(usize, NodeId), Var<'t>>>,
 }
 
 struct Frame<'a, 't> {
@@ -31,13 +32,13 @@ struct Frame<'a, 't> {
 
 impl<'a, 't> Scope<'a, 't> {
     pub(super) fn root(tape: &'t Tape) -> Scope<'a, 't> {
-        Scope { tape, frame: None }
+        Scope { tape, frame: None, copies: RefCell::default() }
     }
 
     /// The scope of the derivative `body` of the forward `scan`.
     pub(super) fn inside(parent: &'a Scope<'a, 't>, scan: NodeId, def: Rc<ScanDef>, body: Body<'t>) -> Scope<'a, 't> {
         let frame = Frame { parent, scan, def, body: RefCell::new(body), items: RefCell::default() };
-        Scope { tape: parent.tape, frame: Some(frame) }
+        Scope { tape: parent.tape, frame: Some(frame), copies: RefCell::default() }
     }
 
     pub(super) fn tape(&self) -> &'t Tape {
@@ -49,33 +50,43 @@ impl<'a, 't> Scope<'a, 't> {
         self.frame.map(|frame| frame.body.into_inner())
     }
 
-    fn body_of(&self, id: NodeId) -> BodyId {
-        Ref::map(self.tape.inner.borrow(), |inner| &inner.nodes[id as usize].body).to_owned()
+    /// Whether the node is of this scope's level, and not of an outer one.
+    pub(super) fn is_own(&self, id: NodeId) -> bool {
+        self.is_own_of(&self.tape.inner.borrow(), id)
     }
 
-    /// The forward value of node `id`.
-    pub(super) fn value(&self, id: NodeId) -> Var<'t> {
+    pub(super) fn is_own_of(&self, inner: &Inner, id: NodeId) -> bool {
+        self.frame.as_ref().is_none_or(|frame| inner.nodes[id as usize].body == frame.def.body)
+    }
+
+    /// Whether a body is the one that this scope differentiates; on the tape itself, those that are open.
+    pub(super) fn is_level(&self, inner: &Inner, body: BodyId) -> bool {
+        self.frame.as_ref().map_or_else(|| inner.open.contains(&body), |frame| body == frame.def.body)
+    }
+
+    /// What has been recorded again, by region and node.
+    pub(super) fn copies(&self) -> &RefCell<HashMap<(usize, NodeId), Var<'t>>> {
+        &self.copies
+    }
+
+    /// The forward value of node `id`, as the forward pass left it.
+    pub(super) fn kept(&self, id: NodeId) -> Var<'t> {
         let Some(frame) = &self.frame else { return Var { tape: self.tape, id } };
-        if self.body_of(id) != frame.def.body {
-            return frame.parent.value(id);
+        if !self.is_own(id) {
+            return frame.parent.value(frame.scan, id);
         }
         if let Some(k) = frame.def.invariant_port(id) {
             let init = self.tape.inner.borrow().nodes[frame.scan as usize].inputs[k];
-            return frame.parent.value(init);
+            return frame.parent.value(frame.scan, init);
         }
         frame.item(id)
     }
 
-    /// The values of `node` (of the body of the forward `scan`) at all its steps.
-    pub(super) fn stacked(&self, scan: NodeId, node: NodeId) -> Var<'t> {
-        let def = self.tape.scan_def(scan);
-        if let Some(item) = def.items.iter().position(|port| *port == node) {
-            let source = self.tape.inner.borrow().nodes[scan as usize].inputs[def.carries.len() + item];
-            return self.value(source);
-        }
+    /// The values of `node` (of the body of the forward `scan`) at all its steps, as the forward pass left them.
+    pub(super) fn kept_steps(&self, scan: NodeId, node: NodeId) -> Var<'t> {
         match &self.frame {
             None => self.tape.tap(Var { tape: self.tape, id: scan }, node),
-            Some(frame) if self.body_of(scan) != frame.def.body => frame.parent.stacked(scan, node),
+            Some(frame) if !self.is_own(scan) => frame.parent.stacked(scan, node),
             Some(frame) => frame.item(node),
         }
     }
@@ -107,6 +118,11 @@ impl<'a, 't> Local<'a, 't> {
         Local { scope, node, inputs, wants }
     }
 
+    /// The tape.
+    pub(crate) fn tape(&self) -> &'t Tape {
+        self.scope.tape
+    }
+
     /// The number of inputs.
     pub(crate) fn len(&self) -> usize {
         self.inputs.len()
@@ -119,12 +135,12 @@ impl<'a, 't> Local<'a, 't> {
 
     /// The value of input `i`.
     pub(crate) fn input(&self, i: usize) -> Var<'t> {
-        self.scope.value(self.inputs[i])
+        self.scope.value(self.node, self.inputs[i])
     }
 
     /// The value of the node itself.
     pub(crate) fn output(&self) -> Var<'t> {
-        self.scope.value(self.node)
+        self.scope.value(self.node, self.node)
     }
 
     /// A number of the node's element type, part of the structure.

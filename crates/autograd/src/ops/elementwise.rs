@@ -21,7 +21,7 @@ pub(crate) struct Row {
     pub arith: Option<Arith>,
     /// What the result is made of.
     pub result: Type,
-    /// The partial derivative with respect to each input; empty for operations without derivative.
+    /// The partial derivative with respect to each input; empty if no derivative flows: truth values, steps.
     pub partials: &'static [Partial],
     /// Where each input is sampled by the property tests; one an input.
     #[cfg_attr(not(test), allow(dead_code))]

@@ -2,6 +2,7 @@
 
 mod activations;
 mod arrange;
+mod checkpoint;
 mod compose;
 mod conv;
 mod cumulate;
@@ -12,6 +13,7 @@ mod index;
 mod join;
 mod matmul;
 mod normalise;
+mod opaque;
 mod random;
 mod reduce;
 mod registry;
@@ -20,14 +22,18 @@ mod sort;
 mod table;
 mod views;
 
+pub(crate) use checkpoint::Region;
 pub use conv::Conv1dOptions;
-pub(crate) use custom::{Custom, UserVjp};
+pub use custom::Derivative;
+pub(crate) use custom::{Custom, UserRule};
 pub(crate) use elementwise::{Kernels, MapOp, Row};
 #[cfg(test)]
 pub(crate) use elementwise::{Sample, Type, record};
 pub(crate) use index::{Asker, Gather, ScatterAdd};
 pub(crate) use join::{Concat, Slice};
 pub(crate) use matmul::Matmul;
+pub use opaque::{BoxError, CustomOp};
+pub(crate) use opaque::{Function, Opaque};
 pub(crate) use random::Random;
 pub use reduce::Axes;
 pub(crate) use reduce::Reduce;
@@ -44,6 +50,7 @@ use crate::node::Op;
 use crate::program::Lower;
 use crate::record::Fault;
 use crate::shape::Shape;
+use crate::tape::{Inner, LeafValue};
 use crate::var::Var;
 
 /// A cotangent that a derivative rule gives to one of its inputs.
@@ -89,6 +96,9 @@ impl Op {
             Op::ArgSort(op) => op,
             Op::Random(op) => op,
             Op::Custom(op) => op,
+            Op::Opaque(op) => op,
+            Op::Fence => &checkpoint::FENCE,
+            Op::Again => &checkpoint::AGAIN,
             Op::Cast => &views::CAST,
             Op::StopGradient => &views::STOP_GRADIENT,
             _ => return None,
@@ -98,7 +108,7 @@ impl Op {
     /// Whether running it can fail on its data. Its address is then part of the structure, because a cached program
     /// would otherwise report the line of an earlier recording.
     pub(crate) fn fails_at_run(&self) -> bool {
-        matches!(self, Op::Gather(_) | Op::ScatterAdd(_))
+        matches!(self, Op::Gather(_) | Op::ScatterAdd(_) | Op::Opaque(_))
     }
 
     /// The name in errors and listings.
@@ -113,6 +123,21 @@ impl Op {
             Op::Tap(_) => "tap",
             Op::Error(_) => "error",
             other => other.rule().map_or("?", |rule| rule.name()),
+        }
+    }
+}
+
+impl Inner {
+    /// The name of an operation as its author knows it: that of a function or derivative of one's own.
+    pub(crate) fn label<'a>(&'a self, op: &Op) -> &'a str {
+        match op {
+            Op::Custom(Custom { rule: Some(number) }) => &self.rules[*number as usize].name,
+            Op::Custom(Custom { rule: None }) => "with_derivative_of",
+            Op::Opaque(opaque) => match &self.leaves[opaque.function as usize] {
+                LeafValue::Function(function) => &function.name,
+                _ => unreachable!("a call names a function"),
+            },
+            op => op.name(),
         }
     }
 }

@@ -144,7 +144,7 @@ table! {
         result Same; partials [|at| Times(at.input(0).sign())]; samples [OFF_ZERO];
     /// −1, 0 or 1, NaN for NaN (PyTorch: 0); its derivative is zero everywhere.
     SIGN = numeric sign 1 [x] x.sign();
-        result Same; partials [|_| Zero]; samples [OFF_ZERO];
+        result Same; partials []; samples [OFF_ZERO];
     /// `self²`.
     SQUARE = numeric square 1 [x] x.mul(x);
         result Same; partials [|at| Times(at.lit(2.0) * at.input(0))]; samples [ANY];
@@ -205,16 +205,16 @@ table! {
         result Same; partials [|at| Unless(at.input(0).le(at.lit(0.0)))]; samples [OFF_ZERO];
     /// The largest integer not above; its derivative is zero everywhere.
     FLOOR = float floor 1 [x] x.floor();
-        result Same; partials [|_| Zero]; samples [STEPS];
+        result Same; partials []; samples [STEPS];
     /// The smallest integer not below; its derivative is zero everywhere.
     CEIL = float ceil 1 [x] x.ceil();
-        result Same; partials [|_| Zero]; samples [STEPS];
+        result Same; partials []; samples [STEPS];
     /// The integer part, towards zero; its derivative is zero everywhere.
     TRUNC = float trunc 1 [x] x.trunc();
-        result Same; partials [|_| Zero]; samples [STEPS];
+        result Same; partials []; samples [STEPS];
     /// The nearest integer, ties to even; its derivative is zero everywhere.
     ROUND = float round 1 [x] x.round();
-        result Same; partials [|_| Zero]; samples [STEPS];
+        result Same; partials []; samples [STEPS];
     /// Elements of the second operand where the first holds, of the third elsewhere.
     SELECT = numeric select 3 [c, x, y] L::select(c, x, y);
         result Select; partials [|_| Zero, |at| Where(at.input(0)), |at| Unless(at.input(0))];

@@ -1,6 +1,7 @@
 //! Instructions, buffers and blocks: the form in which a program runs.
 
 use super::lower::{Lower, Place};
+use super::opaque::OpaqueInstr;
 use super::sort::SortInstr;
 use crate::dtype::DType;
 use crate::ops::{Asker, Random};
@@ -88,6 +89,7 @@ pub(crate) enum Instr {
     Gather(IndexInstr),
     ScatterAdd(IndexInstr),
     ArgSort(SortInstr),
+    Opaque(OpaqueInstr),
     Loop(LoopInstr),
 }
 
@@ -246,6 +248,7 @@ impl Instr {
             Instr::Gather(op) | Instr::ScatterAdd(op) => {
                 [op.table.0, op.index.0, op.values.0].into_iter().for_each(visit);
             }
+            Instr::Opaque(op) => op.inputs.iter().chain([&op.out]).for_each(|operand| visit(operand.2)),
             Instr::Loop(inside) => {
                 for shard in &inside.shards {
                     visit(shard.arena);

@@ -133,6 +133,7 @@ impl Marks {
                 }
                 // A held value is a leaf, whatever it was computed from.
                 Op::Leaf(_) => {}
+                Op::Custom(_) | Op::Again => marks.mark(inner, node.inputs[0]),
                 _ => node.inputs.iter().for_each(|input| marks.mark(inner, *input)),
             }
         }
@@ -263,6 +264,11 @@ fn emit(
                 let lowered = live_loop(inner, def, need, options)?;
                 let at = graph.push(GraphOp::Loop(Box::new(lowered)), inputs, node.shape.clone(), node.dtype, node.at);
                 found.insert(id, at);
+                continue;
+            }
+            // Derivatives have been recorded, or are not asked for: what is left is the value.
+            Op::Custom(_) | Op::Again => {
+                found.insert(id, found[&node.inputs[0]]);
                 continue;
             }
             Op::Final(index) if unchanged(inner, node.inputs[0], *index).is_some() => {

@@ -139,7 +139,7 @@ impl<'g> Lower<'g> {
         match &self.graph.nodes[id].op {
             GraphOp::Op(op) => {
                 let view = matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Expand(_) | Op::Slice(_) | Op::Step(_));
-                !view && !matches!(op, Op::StopGradient | Op::Custom(_))
+                !view && !matches!(op, Op::StopGradient | Op::Fence)
             }
             _ => false,
         }

@@ -12,6 +12,7 @@ mod group;
 mod layout;
 mod loops;
 mod lower;
+mod opaque;
 mod refuse;
 mod repeat;
 mod run;
@@ -23,6 +24,7 @@ mod sort;
 pub(crate) use cache::compiled;
 pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};
 pub(crate) use lower::{Lower, Place};
+pub(crate) use opaque::OpaqueInstr;
 pub(crate) use sort::SortInstr;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -128,6 +130,13 @@ fn program_of(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<A
         hasher.write_hash(node.hash);
     }
     cache::program(with_threads(hasher.finish128()), || compile(inner, asked, options))
+}
+
+/// The bytes of arena that the program of some values takes.
+#[cfg(test)]
+pub(crate) fn arena_bytes(tape: &Tape, asked: &[NodeId]) -> usize {
+    let program = compile(&tape.inner.borrow(), asked, PlanOptions { optimise: true });
+    program.expect("the values are valid").block.arena_bytes
 }
 
 fn compile(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<Program> {

@@ -82,7 +82,7 @@ fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) ->
             Home::Port => unreachable!("a program has no ports"),
         })
         .collect();
-    let mut machine = Machine { memory, scratch: &mut workspace.scratch };
+    let mut machine = Machine { memory, scratch: &mut workspace.scratch, leaves };
     machine.block(block, &frame, &[])?;
     drop(machine);
 
@@ -106,7 +106,7 @@ fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) ->
 fn leaf(leaves: &[LeafValue], ordinal: u32) -> &Tensor {
     match &leaves[ordinal as usize] {
         LeafValue::Tensor(tensor) => tensor,
-        LeafValue::Number(_) => unreachable!("a number is not a tensor leaf"),
+        _ => unreachable!("a number or a function is not a tensor leaf"),
     }
 }
 
@@ -116,7 +116,7 @@ fn word(number: &Number, dtype: DType, leaves: &[LeafValue]) -> i64 {
         Number::Literal(value) => value,
         Number::Bound(ordinal) => match &leaves[ordinal as usize] {
             LeafValue::Number(value) => *value,
-            LeafValue::Tensor(_) => unreachable!("a tensor leaf is not a number"),
+            _ => unreachable!("a tensor leaf is not a number"),
         },
     };
     let mut bytes = [0; 8];
@@ -146,6 +146,7 @@ pub(super) fn span(frame: &[Address], dtype: DType, buf: Buf, offset: usize, len
 pub(super) struct Machine<'m, 's> {
     pub memory: Memory<'m>,
     pub scratch: &'s mut Vec<Scratch>,
+    pub leaves: &'m [LeafValue],
 }
 
 impl Machine<'_, '_> {
@@ -207,6 +208,9 @@ impl Machine<'_, '_> {
                 Instr::ArgSort(op) => {
                     let at = |dtype, (buf, offset)| span(frame, dtype, buf, offset, op.shape.len());
                     op.run(self.memory.open(&[at(DType::I64, op.dst)]), at(op.dtype, op.src));
+                }
+                Instr::Opaque(op) => {
+                    op.run(self.leaves, &mut self.memory, |at| span(frame, at.0, at.2, at.3, at.1.numel()))?;
                 }
                 Instr::Loop(inside) => self.steps(inside, frame)?,
             }

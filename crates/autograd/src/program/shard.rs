@@ -91,10 +91,10 @@ fn labels(inside: &Loop, rows: usize, captured_rows: &[usize]) -> Result<Vec<boo
                     Op::Expand(_) if !inputs_by_row[0] => leads && node.shape.rank() > 1,
                     _ if !inputs_by_row.contains(&true) => match op {
                         Op::Map(_) | Op::Matmul(_) | Op::Reduce(_) | Op::Reshape(_) | Op::Permute(_) => false,
-                        Op::Slice(_) | Op::Concat(_) | Op::Cast | Op::StopGradient => false,
+                        Op::Slice(_) | Op::Concat(_) | Op::Cast | Op::StopGradient | Op::Fence => false,
                         _ => return Err(None),
                     },
-                    Op::Map(_) | Op::Expand(_) | Op::Cast | Op::StopGradient | Op::Reshape(_) if leads => {
+                    Op::Map(_) | Op::Expand(_) | Op::Cast | Op::StopGradient | Op::Fence | Op::Reshape(_) if leads => {
                         // Rows stay the first axis.
                         let same_rank = |input: &usize| {
                             !by_row[*input] || nodes[*input].shape.rank() == node.shape.rank() || is_reshape(op)

@@ -417,17 +417,6 @@ pub(super) static CASES: &[Case] = &[
         ..CASE
     },
     Case {
-        name: "custom_vjp with the derivative that the composition has",
-        inputs: &[&[2, 3], &[2, 3]],
-        f: |v| {
-            let rule: for<'t> fn(&[Var<'t>], Var<'t>, Var<'t>) -> Vec<Var<'t>> = |x, _, ct| vec![ct * x[1], ct * x[0]];
-            v[0].tape().custom_vjp([v[0], v[1]], |[a, b]| a * b, rule)
-        },
-        reference: |x| Array::build(&x[0].shape, |i| x[0].at(i) * x[1].at(i)),
-        integers: false,
-        ..CASE
-    },
-    Case {
         name: "draws",
         inputs: &[&[2, 3]],
         f: |v| {

