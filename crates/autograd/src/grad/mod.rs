@@ -17,6 +17,7 @@ use crate::error::ErrorKind;
 use crate::node::{NodeId, Op};
 use crate::operand::Operand;
 use crate::ops::Contribution;
+use crate::origin::Pass;
 use crate::record::Fault;
 use crate::tape::Tape;
 use crate::var::Var;
@@ -173,7 +174,7 @@ pub(crate) fn vjp<'t>(outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>]) -> Vec<Op
 }
 
 /// For each node before `end`, whether it depends differentiably on one of `wrt`.
-fn active_nodes(tape: &Tape, wrt: &[Var<'_>], end: NodeId) -> Vec<bool> {
+pub(crate) fn active_nodes(tape: &Tape, wrt: &[Var<'_>], end: NodeId) -> Vec<bool> {
     let inner = tape.inner.borrow();
     let mut active = vec![false; end as usize];
     for v in wrt {
@@ -206,6 +207,7 @@ fn walk<'t>(
     visit: &mut dyn FnMut(NodeId, Var<'t>),
 ) {
     let tape = scope.tape();
+    let outer = tape.inner.borrow().recording_for();
     for id in store.range().rev() {
         if !store.is_reached(id) {
             continue;
@@ -216,6 +218,7 @@ fn walk<'t>(
             (node.op.clone(), node.inputs.clone(), node.at)
         };
         let _rule = tape.derivative(op.name(), at);
+        tape.inner.borrow_mut().record_for(Some((Pass::Backward, id)));
         match op {
             Op::Scan(_) => {
                 let cts = store.take_scan(id);
@@ -250,4 +253,5 @@ fn walk<'t>(
             }
         }
     }
+    tape.inner.borrow_mut().record_for(outer);
 }
