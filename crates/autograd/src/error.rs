@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Scope,
     /// A derivative that was asked for and cannot be given.
     Gradient,
+    /// An infinity or NaN that arose, on a tape that [looks for them](crate::Tape::detect_anomaly).
+    NonFinite,
     /// A value that is not what the call needs (an empty list, a count of zero, ...).
     Value,
     /// A program that needs more memory than there is.
@@ -88,6 +90,10 @@ impl Error {
 
     /// The same error, found in a step of a loop.
     pub(crate) fn at_step(&self, step: usize) -> Error {
+        // A trace of non-finite values names loops and steps itself.
+        if self.kind() == ErrorKind::NonFinite {
+            return self.clone();
+        }
         let Report { kind, op, found, remedy, at, .. } = &*self.0;
         Error::at(*kind, op.as_str(), format!("at step {step}: {found}"), remedy.as_str(), *at)
     }

@@ -4,7 +4,9 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::node::{BodyId, Node, NodeId, Op};
 use crate::ops::{Function, Region, UserRule};
+use crate::origin::Origin;
 use crate::param::{Param, ParamId};
+use crate::program::Watching;
 use crate::record::{Failure, Fault, Recorded};
 use crate::recorder::Recorder;
 use crate::scan::{BodyInfo, ScanDef};
@@ -13,7 +15,7 @@ use crate::tensor::Tensor;
 use crate::var::Var;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub struct Tape {
     pub(crate) inner: RefCell<Inner>,
     pub(crate) recorder: Cell<Recorder>,
     differentiable: bool,
+    /// Who looks on when its programs run.
+    pub(crate) watching: Watching,
     /// Tells tapes apart when values outlive them.
     pub(crate) serial: u64,
 }
@@ -73,13 +77,19 @@ pub(crate) struct Inner {
     pub regions: Vec<Region>,
     /// How many values have been fenced off for recomputations.
     pub fences: u32,
-    params: HashMap<ParamId, NodeId>,
+    pub params: HashMap<ParamId, NodeId>,
     bindings: Vec<(ParamId, NodeId)>,
     /// Nodes whose value is held: later uses read the held copy.
     pub kept: HashMap<NodeId, NodeId>,
     /// Nodes to be computed and held by the next program.
     pub marked: Vec<NodeId>,
     pub names: HashMap<NodeId, String>,
+    /// What derivatives recorded, by first node.
+    pub origins: Vec<Origin>,
+    /// Nodes whose values may be infinite or NaN.
+    pub allowed: HashSet<NodeId>,
+    /// Names of parameters, for listings.
+    pub param_names: HashMap<ParamId, String>,
 }
 
 /// A point of a recording.
@@ -89,6 +99,7 @@ pub(crate) struct Mark {
     scans: usize,
     bodies: usize,
     fences: u32,
+    origins: usize,
 }
 
 /// Something a leaf can be made of: a tensor or a number.
@@ -155,10 +166,19 @@ impl Tape {
             kept: HashMap::new(),
             marked: Vec::new(),
             names: HashMap::new(),
+            origins: Vec::new(),
+            allowed: HashSet::new(),
+            param_names: HashMap::new(),
         };
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let serial = NEXT.fetch_add(1, Ordering::Relaxed);
-        Tape { inner: RefCell::new(inner), recorder: Cell::default(), differentiable, serial }
+        Tape {
+            inner: RefCell::new(inner),
+            recorder: Cell::default(),
+            differentiable,
+            watching: Watching::Nothing,
+            serial,
+        }
     }
 
     /// Whether gradients may be asked of this tape.
@@ -328,10 +348,11 @@ impl Tape {
     }
 
     /// Whether what is recorded follows from the structure of its inputs alone: no derivative of the user's own, no held
-    /// value (which hides what it was computed from), none that waits to be held.
+    /// value (which hides what it was computed from), none that waits to be held, and nobody who looks on.
     pub(crate) fn is_plain(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.rules.is_empty() && inner.kept.is_empty() && inner.marked.is_empty()
+        let unwatched = matches!(self.watching, Watching::Nothing);
+        unwatched && inner.rules.is_empty() && inner.kept.is_empty() && inner.marked.is_empty()
     }
 
     /// Where the recording stands.
@@ -343,6 +364,7 @@ impl Tape {
             scans: inner.scans.len(),
             bodies: inner.bodies.len(),
             fences: inner.fences,
+            origins: inner.origins.len(),
         }
     }
 
@@ -359,6 +381,7 @@ impl Tape {
         inner.scans.truncate(since.scans);
         inner.bodies.truncate(since.bodies);
         inner.fences = since.fences;
+        inner.origins.truncate(since.origins);
     }
 
     /// Lets later operations read `value` instead of computing node `id` again.

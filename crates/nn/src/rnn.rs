@@ -173,7 +173,7 @@ fn spoiled<'t, S: Tree<'t>>(states: &[S], broken: Var<'t>) -> Vec<S> {
 }
 
 /// The element type of the first float parameter.
-fn float_type(module: &impl ParamTree) -> Option<DType> {
+pub(crate) fn float_type(module: &impl ParamTree) -> Option<DType> {
     let mut found = None;
     module.visit_params(&mut Path::root(), &mut |_, param| {
         found = found.or_else(|| Some(param.value().dtype()).filter(|dtype| dtype.is_float()));

@@ -98,7 +98,9 @@ impl<'t> Store<'t> {
     /// The sum of a node's contributions.
     pub(super) fn take(&mut self, id: NodeId) -> Var<'t> {
         let pending = self.pending[(id - self.start) as usize].take();
-        pending.expect("the walk takes what it has reached").total(Var { tape: self.tape, id })
+        let total = pending.expect("the walk takes what it has reached").total(Var { tape: self.tape, id });
+        self.tape.note_cotangent(total.id);
+        total
     }
 
     pub(super) fn take_scan(&mut self, id: NodeId) -> ScanCotangents<'t> {

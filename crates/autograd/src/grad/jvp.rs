@@ -5,6 +5,7 @@ use super::scope::{Local, Scope};
 use super::{active_nodes, derivative_inputs};
 use crate::node::{NodeId, Op};
 use crate::operand::Operand;
+use crate::origin::Pass;
 use crate::record::Fault;
 use crate::scan::Body;
 use crate::var::Var;
@@ -134,6 +135,7 @@ impl<'t> Known<'t> {
         active: &dyn Fn(NodeId) -> bool,
     ) {
         let tape = scope.tape();
+        let outer = tape.inner.borrow().recording_for();
         for id in range {
             let (op, inputs, at, shape) = {
                 let inner = tape.inner.borrow();
@@ -144,6 +146,7 @@ impl<'t> Known<'t> {
                 (node.op.clone(), node.inputs.clone(), node.at, node.shape.clone())
             };
             let _rule = tape.derivative(op.name(), at);
+            tape.inner.borrow_mut().record_for(Some((Pass::Tangent, id)));
             let tangent = match op {
                 Op::Scan(_) => {
                     self.scan(scope, id, active);
@@ -172,6 +175,7 @@ impl<'t> Known<'t> {
                 self.values.insert(id, tangent);
             }
         }
+        tape.inner.borrow_mut().record_for(outer);
     }
 
     /// Records the tangents of a scan: a scan in the same direction over the forward values it needs.

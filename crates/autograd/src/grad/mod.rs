@@ -22,6 +22,7 @@ use crate::error::ErrorKind;
 use crate::node::{Node, NodeId, Op};
 use crate::operand::Operand;
 use crate::ops::Contribution;
+use crate::origin::Pass;
 use crate::record::Fault;
 use crate::tape::Tape;
 use crate::var::Var;
@@ -183,7 +184,7 @@ fn vjp_since<'t>(start: NodeId, outputs: &[(Var<'t>, Var<'t>)], wrt: &[Var<'t>])
 }
 
 /// For each node of a range, whether it depends differentiably, through nodes of the range, on one of `wrt`.
-fn active_nodes(tape: &Tape, wrt: &[Var<'_>], range: std::ops::Range<NodeId>) -> Vec<bool> {
+pub(crate) fn active_nodes(tape: &Tape, wrt: &[Var<'_>], range: std::ops::Range<NodeId>) -> Vec<bool> {
     let inner = tape.inner.borrow();
     let mut active = vec![false; range.len()];
     for v in wrt.iter().filter(|v| range.contains(&v.id)) {
@@ -224,6 +225,7 @@ fn walk<'t>(
     visit: &mut dyn FnMut(NodeId, Var<'t>),
 ) {
     let tape = scope.tape();
+    let outer = tape.inner.borrow().recording_for();
     for id in store.range().rev() {
         if !store.is_reached(id) {
             continue;
@@ -234,6 +236,7 @@ fn walk<'t>(
             (node.op.clone(), node.inputs.clone(), node.at)
         };
         let _rule = tape.derivative(op.name(), at);
+        tape.inner.borrow_mut().record_for(Some((Pass::Backward, id)));
         match op {
             Op::Scan(_) => {
                 let cts = store.take_scan(id);
@@ -268,4 +271,5 @@ fn walk<'t>(
             }
         }
     }
+    tape.inner.borrow_mut().record_for(outer);
 }

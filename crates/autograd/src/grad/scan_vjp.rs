@@ -6,6 +6,7 @@ use super::scope::Scope;
 use super::walk;
 use crate::node::{NodeId, Op};
 use crate::ops::{Contribution, Reduce};
+use crate::origin::Pass;
 use crate::scan::Body;
 use crate::var::Var;
 use std::collections::HashMap;
@@ -91,9 +92,14 @@ pub(super) fn scan_vjp<'t>(
     }
     for (id, ct) in outside {
         if active(id) {
+            // The sum belongs to the line of the body that uses the value, not to that of the scan.
+            let _rule = tape.derivative("scan", ct.node(|n| n.at));
+            tape.inner.borrow_mut().record_for(Some((Pass::Backward, id)));
+            tape.note_cotangent(ct.id);
             give(id, time_sum(closed, inside, def.length, ct));
         }
     }
+    tape.inner.borrow_mut().record_for(Some((Pass::Backward, scan)));
 }
 
 /// A value of a closed body at all steps; a value that does not change over time is repeated.

@@ -3,6 +3,7 @@
 use super::lower::{Lower, Place};
 use super::opaque::OpaqueInstr;
 use super::sort::SortInstr;
+use super::trace::Note;
 use crate::dtype::DType;
 use crate::ops::{Asker, Random};
 use crate::shape::{Shape, Strides};
@@ -26,6 +27,8 @@ pub(crate) struct Block {
     pub ports: Vec<Buf>,
     /// The numbers of the structure and of the run that the code reads.
     pub numbers: Vec<(Number, DType)>,
+    /// What each instruction is for, if the plan is traced.
+    pub notes: Vec<Note>,
 }
 
 /// Where a buffer lives.
@@ -225,6 +228,17 @@ impl Block {
             _ => 0,
         };
         self.code.iter().map(one).sum()
+    }
+}
+
+impl Shard {
+    /// Whether the right operand of one of its products is packed before the first of some steps: it is the same
+    /// matrix at every step, and there are enough of them.
+    pub(crate) fn packs(&self, op: &Gemm, steps: usize) -> bool {
+        const FEWEST: usize = 3;
+        let port = self.block.ports.iter().position(|buf| *buf == op.b.0);
+        let still = port.is_some_and(|port| matches!(self.ports[port].path, Path::Still));
+        still && steps >= FEWEST && op.batch.is_empty() && op.m * op.n * op.k > 0
     }
 }
 

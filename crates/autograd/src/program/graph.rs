@@ -2,6 +2,7 @@
 //! subexpressions shared.
 
 use super::PlanOptions;
+use super::trace::Site;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::node::{NodeId, Op, StructureHasher};
@@ -11,7 +12,6 @@ use crate::tape::Inner;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::panic::Location;
 
 /// Live nodes in an order in which inputs come first.
 pub(super) struct Graph {
@@ -24,7 +24,7 @@ pub(super) struct GraphNode {
     pub inputs: SmallVec<[usize; 4]>,
     pub shape: Shape,
     pub dtype: DType,
-    pub at: &'static Location<'static>,
+    pub at: Site,
 }
 
 pub(super) enum GraphOp {
@@ -239,13 +239,15 @@ fn emit(
     captured.sort_by_key(|(_, port)| **port);
     for (id, port) in captured {
         let node = &inner.nodes[*id as usize];
-        found.insert(*id, graph.push(GraphOp::Port(*port), SmallVec::new(), node.shape.clone(), node.dtype, node.at));
+        let site = Site { node: *id, at: node.at };
+        found.insert(*id, graph.push(GraphOp::Port(*port), SmallVec::new(), node.shape.clone(), node.dtype, site));
     }
     for id in marks.range.clone() {
         if !marks.live[(id - marks.range.start) as usize] || found.contains_key(&id) {
             continue;
         }
         let node = &inner.nodes[id as usize];
+        let site = Site { node: id, at: node.at };
         if options.optimise
             && let Some(same) = known.get(&node.hash)
         {
@@ -262,7 +264,7 @@ fn emit(
                 let need = &marks.loops[&id];
                 let inputs = need.sources(inner, id, def).iter().map(|source| found[source]).collect();
                 let lowered = live_loop(inner, def, need, options)?;
-                let at = graph.push(GraphOp::Loop(Box::new(lowered)), inputs, node.shape.clone(), node.dtype, node.at);
+                let at = graph.push(GraphOp::Loop(Box::new(lowered)), inputs, node.shape.clone(), node.dtype, site);
                 found.insert(id, at);
                 continue;
             }
@@ -290,7 +292,7 @@ fn emit(
             GraphOp::Leaf(_) => SmallVec::new(),
             _ => node.inputs.iter().map(|input| found[input]).collect(),
         };
-        let at = graph.push(op, inputs, node.shape.clone(), node.dtype, node.at);
+        let at = graph.push(op, inputs, node.shape.clone(), node.dtype, site);
         known.insert(node.hash, at);
         found.insert(id, at);
     }
@@ -301,7 +303,8 @@ fn emit(
                 let node = &inner.nodes[*id as usize];
                 let shape = nested_shape(inner, *id, marks.body);
                 let output = GraphOp::LoopOutput(need.finals.len() + position(&need.taps, *id));
-                graph.push(output, SmallVec::from_slice(&[found[&scan]]), shape, node.dtype, node.at)
+                let site = Site { node: *id, at: node.at };
+                graph.push(output, SmallVec::from_slice(&[found[&scan]]), shape, node.dtype, site)
             }
             _ => found[id],
         };
@@ -373,14 +376,7 @@ impl Loop {
 }
 
 impl Graph {
-    fn push(
-        &mut self,
-        op: GraphOp,
-        inputs: SmallVec<[usize; 4]>,
-        shape: Shape,
-        dtype: DType,
-        at: &'static Location<'static>,
-    ) -> usize {
+    fn push(&mut self, op: GraphOp, inputs: SmallVec<[usize; 4]>, shape: Shape, dtype: DType, at: Site) -> usize {
         self.nodes.push(GraphNode { op, inputs, shape, dtype, at });
         self.nodes.len() - 1
     }
@@ -407,7 +403,7 @@ impl Graph {
             }
             (&node.inputs[..], &node.shape, node.dtype).hash(hasher);
             if matches!(&node.op, GraphOp::Op(op) if op.fails_at_run()) {
-                node.at.hash(hasher);
+                node.at.at.hash(hasher);
             }
         }
         self.outputs.hash(hasher);

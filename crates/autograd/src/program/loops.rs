@@ -29,8 +29,11 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
     let Loop { carries, items, steps, reverse, .. } = **inside;
     let options = lower.options;
     let written = inside.written();
-    let block =
-        cache::block(body_key(inside, &inside.body, options), || body(&inside.body, inputs.len(), &written, options));
+    let compile = || body(&inside.body, inputs.len(), &written, options);
+    let block = match options.traced {
+        true => Arc::new(compile()),
+        false => cache::block(body_key(inside, &inside.body, options), compile),
+    };
 
     let (next, taps) = inside.body.outputs.split_at(carries);
     let port_shape = |port: usize| -> Shape {
@@ -125,7 +128,9 @@ fn shards(
     ports: Vec<Moving>,
     written: &[usize],
 ) -> Vec<Shard> {
-    let parts = threads().min(block.cost() * inside.steps / WORTHWHILE);
+    // What is looked at runs in one order: in one piece.
+    let most = if lower.options.traced { 1 } else { threads() };
+    let parts = most.min(block.cost() * inside.steps / WORTHWHILE);
     let arena = |lower: &mut Lower<'_>, block: &Block| {
         lower.buffer(super::code::Home::Arena(0), crate::dtype::DType::Bool, block.arena_bytes)
     };

@@ -4,6 +4,7 @@ use super::code::{Block, Buf, Home, Instr, Number, OutputView, extent, merge_axe
 use super::fuse::{Units, map_of, units};
 use super::graph::{Graph, GraphOp};
 use super::layout::layout;
+use super::trace::Note;
 use super::{PlanOptions, Program, loops};
 use crate::dtype::DType;
 use crate::node::Op;
@@ -33,6 +34,9 @@ pub(crate) struct Lower<'g> {
     sizes: Vec<(DType, usize)>,
     numbers: Vec<(Number, DType)>,
     code: Vec<Instr>,
+    /// The unit being lowered.
+    current: Vec<usize>,
+    notes: Vec<Note>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +74,7 @@ pub(super) fn body(graph: &Graph, inputs: usize, written: &[usize], options: Pla
         let port = lower.port(inputs + index, *node);
         let place = lower.place(*node);
         if place != port {
+            lower.current = vec![*node];
             lower.copy(*node, place, port);
         }
     }
@@ -92,6 +97,8 @@ impl<'g> Lower<'g> {
             sizes: Vec::new(),
             numbers: Vec::new(),
             code: Vec::new(),
+            current: Vec::new(),
+            notes: Vec::new(),
         };
         let inputs = graph.nodes.iter().filter(|node| matches!(node.op, GraphOp::Port(_))).count();
         // Ports are the first buffers, in order.
@@ -154,6 +161,10 @@ impl<'g> Lower<'g> {
     fn unit(&mut self, unit: &[usize]) {
         let id = unit[0];
         let node = &self.graph.nodes[id];
+        if self.options.traced {
+            self.current = unit.to_vec();
+        }
+        let before = self.code.len();
         match &node.op {
             GraphOp::Leaf(ordinal) => {
                 let buf = self.buffer(Home::Leaf(*ordinal), node.dtype, node.shape.numel());
@@ -176,6 +187,14 @@ impl<'g> Lower<'g> {
                 Some(rule) => rule.lower(self, id),
                 None => unreachable!("leaves, loops and errors are not operations of a graph"),
             },
+        }
+        self.complete_note(before);
+    }
+
+    /// Marks the last instruction of a unit, whose first would have been number `first`.
+    fn complete_note(&mut self, first: usize) {
+        if let Some(note) = self.notes.last_mut().filter(|_| self.code.len() > first) {
+            note.is_last = true;
         }
     }
 
@@ -221,12 +240,17 @@ impl<'g> Lower<'g> {
 
     /// The line that recorded a node.
     pub(crate) fn location(&self, node: usize) -> &'static Location<'static> {
-        self.graph.nodes[node].at
+        self.graph.nodes[node].at.at
     }
 
     /// Where a lowered node lies.
     pub(crate) fn place(&self, node: usize) -> Place {
         self.places[node].clone().expect("inputs are lowered before their users")
+    }
+
+    /// Where a node lies, if it is lowered.
+    pub(super) fn place_if_known(&self, node: usize) -> Option<Place> {
+        self.places[node].clone()
     }
 
     /// Makes the node a view.
@@ -320,11 +344,18 @@ impl<'g> Lower<'g> {
         let dims = merge_axes(&shape, &mut [&mut src, &mut dst]);
         let dtype = self.dtype(node);
         self.emit(Instr::Copy { dtype, dims, src: (from.buf, from.offset, src), dst: (to.buf, to.offset, dst) });
+        let copied = self.options.traced.then(|| self.noted(node));
+        if let Some(note) = self.notes.last_mut() {
+            note.copied = copied;
+        }
     }
 
     /// Appends an instruction.
     pub(crate) fn emit(&mut self, instr: Instr) {
         self.code.push(instr);
+        if self.options.traced {
+            self.notes.push(self.note(&self.current));
+        }
     }
 
     /// Where an asked value can be handed out: in an output buffer of its own or shared, or in a leaf.
@@ -332,6 +363,7 @@ impl<'g> Lower<'g> {
         let place = self.place(node);
         let shape = self.shape(node);
         let dtype = self.dtype(node);
+        self.current = vec![node];
         let (held, len) = (self.homes[place.buf], self.sizes[place.buf].1);
         // A small view of a large buffer would keep all of it alive.
         let fits = match held {
@@ -373,6 +405,7 @@ impl<'g> Lower<'g> {
             outputs: outputs.into_iter().map(|(_, kind)| kind).collect(),
             ports,
             numbers: self.numbers,
+            notes: self.notes,
         }
     }
 }

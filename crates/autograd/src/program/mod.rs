@@ -4,42 +4,60 @@
 //! chains are [fused](fuse), nodes are [lowered](lower) to instructions over buffers, buffers are [laid out](layout) in one
 //! arena, and the result, a [`Block`](code::Block), is cached under the structure of the recording and [run](run).
 
+mod anomaly;
 mod cache;
 mod code;
 mod fuse;
 mod graph;
 mod group;
 mod layout;
+mod listing;
 mod loops;
 mod lower;
 mod opaque;
+mod profile;
 mod refuse;
 mod repeat;
 mod run;
 mod shard;
 mod simplify;
 mod sort;
+mod trace;
 
 #[cfg(test)]
 pub(crate) use cache::compiled;
 pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};
+pub use listing::{Instruction, Operation, ProgramView};
 pub(crate) use lower::{Lower, Place};
 pub(crate) use opaque::OpaqueInstr;
+pub use profile::{Profile, ProfileEntry};
 pub(crate) use sort::SortInstr;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{NodeId, Op, StructureHasher};
 use crate::tape::{Inner, Tape};
 use crate::tensor::Tensor;
+use std::cell::RefCell;
 use std::sync::Arc;
 use wengert_kernels::threads;
 
 /// How a recording becomes a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct PlanOptions {
     /// Whether elementwise operations are fused and common subexpressions shared; without, every node
     /// is an instruction of its own (the oracle of the tests).
     pub optimise: bool,
+    /// Whether instructions are noted with the operations they compute; such plans are not kept.
+    pub traced: bool,
+}
+
+/// What is looked for while the programs of a tape run.
+pub(crate) enum Watching {
+    Nothing,
+    /// The first value that is not finite.
+    NonFinite,
+    /// Times.
+    Time(RefCell<Profile>),
 }
 
 /// A compiled request: what is asked for, ready to run with any leaves.
@@ -66,7 +84,7 @@ impl Step {
     /// Compiles and remembers the step: `gradients` are those of its leaves.
     pub(crate) fn remember(key: u128, tape: &Tape, loss: NodeId, gradients: &[Option<NodeId>]) -> Result<Arc<Step>> {
         let asked: Vec<NodeId> = std::iter::once(loss).chain(gradients.iter().flatten().copied()).collect();
-        let program = program_of(&tape.inner.borrow(), &asked, PlanOptions { optimise: true })?;
+        let program = program_of(&tape.inner.borrow(), &asked, PlanOptions { optimise: true, traced: false })?;
         Ok(cache::remember(
             with_threads(key),
             Step { program, present: gradients.iter().map(Option::is_some).collect() },
@@ -77,13 +95,21 @@ impl Step {
     pub(crate) fn run(&self, tape: &Tape, loss: NodeId) -> Result<Vec<Tensor>> {
         let inner = tape.inner.borrow();
         refuse::memory(&self.program, &inner, &[loss])?;
-        run::run(&self.program, &inner.leaves)
+        run::run(&self.program, &inner.leaves, None)
     }
 }
 
 /// Computes values of the tape.
 pub(crate) fn evaluate(tape: &Tape, asked: &[NodeId]) -> Result<Vec<Tensor>> {
-    evaluate_with(tape, asked, PlanOptions { optimise: true })
+    evaluate_with(
+        tape,
+        asked,
+        match tape.watching {
+            Watching::Nothing => PlanOptions { optimise: true, traced: false },
+            Watching::NonFinite => PlanOptions { optimise: false, traced: true },
+            Watching::Time(_) => PlanOptions { optimise: true, traced: true },
+        },
+    )
 }
 
 pub(crate) fn evaluate_with(tape: &Tape, asked: &[NodeId], options: PlanOptions) -> Result<Vec<Tensor>> {
@@ -93,15 +119,40 @@ pub(crate) fn evaluate_with(tape: &Tape, asked: &[NodeId], options: PlanOptions)
         asked.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(id, _)| *id).collect();
     if !missing.is_empty() {
         let inner = tape.inner.borrow();
+        let begin = options.traced.then(std::time::Instant::now);
         let program = program_of(&inner, &missing, options)?;
+        let planning = begin.map_or(std::time::Duration::ZERO, |begin| begin.elapsed());
         refuse::memory(&program, &inner, &missing)?;
-        let leaves = &inner.leaves;
-        let mut computed = run::run(&program, leaves)?.into_iter();
+        let mut computed = watched(tape, &inner, &program, planning, options)?.into_iter();
         for slot in values.iter_mut().filter(|value| value.is_none()) {
             *slot = computed.next();
         }
     }
     Ok(values.into_iter().map(|value| value.expect("every asked value is held or computed")).collect())
+}
+
+/// Runs a program, for those who look on as well if it is traced; `planning` is the time it took to make it.
+fn watched(
+    tape: &Tape,
+    inner: &Inner,
+    program: &Program,
+    planning: std::time::Duration,
+    options: PlanOptions,
+) -> Result<Vec<Tensor>> {
+    match &tape.watching {
+        Watching::Time(profile) if options.traced => {
+            let mut clock = profile::Clock::start();
+            let values = run::run(program, &inner.leaves, Some(&mut clock))?;
+            clock.stop();
+            profile.borrow_mut().add(&Profile::of(&ProgramView::of(inner, program), clock, planning));
+            Ok(values)
+        }
+        Watching::NonFinite if options.traced => {
+            let mut finder = anomaly::Finder::new(inner, program)?;
+            run::run(program, &inner.leaves, Some(&mut finder))
+        }
+        _ => run::run(program, &inner.leaves, None),
+    }
 }
 
 /// The key of a plan for the number of threads in use.
@@ -111,8 +162,18 @@ fn with_threads(key: u128) -> u128 {
 
 /// The program that computes the asked nodes, from the cache or made now.
 fn program_of(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<Arc<Program>> {
+    check_asked(inner, asked)?;
+    if options.traced {
+        return Ok(Arc::new(compile(inner, asked, options)?));
+    }
     let mut hasher = StructureHasher::new();
     std::hash::Hash::hash(&options, &mut hasher);
+    asked.iter().for_each(|id| hasher.write_hash(inner.nodes[*id as usize].hash));
+    cache::program(with_threads(hasher.finish128()), || compile(inner, asked, options))
+}
+
+/// Whether the nodes have values of their own outside of loops.
+fn check_asked(inner: &Inner, asked: &[NodeId]) -> Result<()> {
     for id in asked {
         let node = &inner.nodes[*id as usize];
         if node.body != 0 {
@@ -127,15 +188,14 @@ fn program_of(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<A
         if let Op::Error(number) = node.op {
             return Err(inner.errors[number as usize].clone());
         }
-        hasher.write_hash(node.hash);
     }
-    cache::program(with_threads(hasher.finish128()), || compile(inner, asked, options))
+    Ok(())
 }
 
 /// The bytes of arena that the program of some values takes.
 #[cfg(test)]
 pub(crate) fn arena_bytes(tape: &Tape, asked: &[NodeId]) -> usize {
-    let program = compile(&tape.inner.borrow(), asked, PlanOptions { optimise: true });
+    let program = compile(&tape.inner.borrow(), asked, PlanOptions { optimise: true, traced: false });
     program.expect("the values are valid").block.arena_bytes
 }
 

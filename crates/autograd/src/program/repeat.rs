@@ -13,7 +13,7 @@ pub(super) enum Packed {
     F64(PackedB<f64>),
 }
 
-impl Machine<'_, '_> {
+impl Machine<'_, '_, '_> {
     pub(super) fn steps(&mut self, inside: &LoopInstr, frame: &[Address]) -> Result<()> {
         let frames: Vec<Frame> = inside.shards.iter().map(|shard| body_frame(shard, frame)).collect();
         // Ports that stay where they are can be packed before the first step.
@@ -29,7 +29,7 @@ impl Machine<'_, '_> {
             .collect();
         let packs: Vec<Vec<Option<&Packed>>> =
             packed.iter().map(|at| at.iter().map(|at| at.map(|at| &packs.0[at].1)).collect()).collect();
-        if inside.shards.iter().all(|shard| shard.block.is_script()) {
+        if self.watch.is_none() && inside.shards.iter().all(|shard| shard.block.is_script()) {
             let parts = inside.shards.iter().zip(&frames).zip(&packs);
             let scripts: Vec<Script<'_>> = parts
                 .map(|((shard, body), packs)| Script {
@@ -42,6 +42,9 @@ impl Machine<'_, '_> {
         }
         for ((shard, mut body), packs) in inside.shards.iter().zip(frames).zip(&packs) {
             for s in 0..inside.steps {
+                if let Some(watch) = &mut self.watch {
+                    watch.step(s);
+                }
                 for (buf, port) in shard.block.ports.iter().zip(&shard.ports) {
                     let slot = slot(port, frame);
                     body[*buf] = Address { region: slot.region, byte: slot.at(s) };
@@ -55,11 +58,8 @@ impl Machine<'_, '_> {
 
     /// The packed right operand of a product in a loop, if it is the same matrix at every step: its number.
     fn pack(&self, instr: &Instr, shard: &Shard, steps: usize, body: &[Address], packs: &mut Packs) -> Option<usize> {
-        const FEWEST: usize = 3;
         let Instr::Gemm(op) = instr else { return None };
-        let port = shard.block.ports.iter().position(|buf| *buf == op.b.0)?;
-        let still = matches!(shard.ports[port].path, Path::Still);
-        if !still || steps < FEWEST || !op.batch.is_empty() || op.m * op.n * op.k == 0 {
+        if !shard.packs(op, steps) {
             return None;
         }
         let b = span(body, op.dtype, op.b.0, op.b.1, extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]));

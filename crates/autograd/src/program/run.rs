@@ -2,6 +2,7 @@
 
 use super::code::{AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, Number, TileInput, TileInstr, extent};
 use super::repeat::Packed;
+use super::trace::{Values, Watch};
 use super::{Program, refuse};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -28,11 +29,11 @@ thread_local! {
     static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
 
-/// Runs a program; gives the asked values in order.
-pub(super) fn run(program: &Program, leaves: &[LeafValue]) -> Result<Vec<Tensor>> {
+/// Runs a program, watched or not; gives the asked values in order.
+pub(super) fn run(program: &Program, leaves: &[LeafValue], watch: Option<&mut dyn Watch>) -> Result<Vec<Tensor>> {
     // Taken, not borrowed: a run inside of a run (a custom operation's closure) gets a workspace of its own.
     let mut workspace = WORKSPACE.with(|kept| kept.take());
-    let result = run_in(&mut workspace, program, leaves);
+    let result = run_in(&mut workspace, program, leaves, watch);
     WORKSPACE.with(|kept| *kept.borrow_mut() = workspace);
     result
 }
@@ -43,7 +44,12 @@ pub(super) fn bytes(program: &Program) -> usize {
     outputs.fold(program.block.arena_bytes, usize::saturating_add)
 }
 
-fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) -> Result<Vec<Tensor>> {
+fn run_in(
+    workspace: &mut Workspace,
+    program: &Program,
+    leaves: &[LeafValue],
+    watch: Option<&mut dyn Watch>,
+) -> Result<Vec<Tensor>> {
     let block = &program.block;
     let mut outputs: Vec<Buffer> = block.outputs.iter().map(|(dtype, len)| Buffer::spare(*dtype, *len)).collect();
     let numbers: Vec<i64> = block.numbers.iter().map(|(number, dtype)| word(number, *dtype, leaves)).collect();
@@ -82,7 +88,7 @@ fn run_in(workspace: &mut Workspace, program: &Program, leaves: &[LeafValue]) ->
             Home::Port => unreachable!("a program has no ports"),
         })
         .collect();
-    let mut machine = Machine { memory, scratch: &mut workspace.scratch, leaves };
+    let mut machine = Machine { memory, scratch: &mut workspace.scratch, leaves, watch };
     machine.block(block, &frame, &[])?;
     drop(machine);
 
@@ -143,16 +149,20 @@ pub(super) fn span(frame: &[Address], dtype: DType, buf: Buf, offset: usize, len
     Span { region: at.region, start: at.byte + offset * dtype.size(), bytes: len * dtype.size() }
 }
 
-pub(super) struct Machine<'m, 's> {
+pub(super) struct Machine<'m, 's, 'w> {
     pub memory: Memory<'m>,
     pub scratch: &'s mut Vec<Scratch>,
     pub leaves: &'m [LeafValue],
+    pub watch: Option<&'w mut dyn Watch>,
 }
 
-impl Machine<'_, '_> {
+impl Machine<'_, '_, '_> {
     /// Runs a block; `packs` holds the packed right operands of its products, by instruction.
     pub(super) fn block(&mut self, block: &Block, frame: &[Address], packs: &[Option<&Packed>]) -> Result<()> {
         for (at, instr) in block.code.iter().enumerate() {
+            if let Some(watch) = &mut self.watch {
+                watch.before(block, at);
+            }
             match instr {
                 Instr::Tile(tile) => self.tile(tile, frame),
                 Instr::Gemm(op) => match (op.dtype, packs.get(at)) {
@@ -213,6 +223,10 @@ impl Machine<'_, '_> {
                     op.run(self.leaves, &mut self.memory, |at| span(frame, at.0, at.2, at.3, at.1.numel()))?;
                 }
                 Instr::Loop(inside) => self.steps(inside, frame)?,
+            }
+            if let Some(watch) = &mut self.watch {
+                let buffer = &|buf: Buf| (frame[buf].region, frame[buf].byte);
+                watch.after(block, at, &Values { memory: &self.memory, buffer })?;
             }
         }
         Ok(())

@@ -143,8 +143,8 @@ pub(super) fn try_same_bits(tape: &Tape, asked: &[Var<'_>], what: &str) -> Resul
         var.shape()?;
     }
     let ids: Vec<u32> = asked.iter().map(|v| v.id).collect();
-    let plain = evaluate_with(tape, &ids, PlanOptions { optimise: false })?;
-    let fast = evaluate_with(tape, &ids, PlanOptions { optimise: true })?;
+    let plain = evaluate_with(tape, &ids, PlanOptions::default())?;
+    let fast = evaluate_with(tape, &ids, PlanOptions { optimise: true, ..PlanOptions::default() })?;
     for (i, (a, b)) in fast.iter().zip(&plain).enumerate() {
         assert!(equal(a, b), "{what}: value {i} of the optimised program\n{a:?}\nis not that of its nodes\n{b:?}");
     }
