@@ -399,6 +399,21 @@ impl Tensor {
         })
     }
 
+    /// A view with axes of extent 1 repeated, and axes added in front: NumPy's broadcasting to `shape`.
+    ///
+    /// # Errors
+    /// If the tensor does not broadcast to `shape`.
+    #[track_caller]
+    pub fn expand(&self, shape: impl Into<Shape>) -> Result<Tensor> {
+        let shape = shape.into();
+        if self.shape.broadcast(&shape).as_ref() != Some(&shape) {
+            let found = format!("the tensor {} does not broadcast to {shape}", self.shape);
+            return Err(Error::new(ErrorKind::Shape, "expand", found, ""));
+        }
+        let strides = self.shape.broadcast_strides(&self.strides, &shape);
+        Ok(Tensor { buffer: self.buffer.clone(), shape, strides, offset: self.offset })
+    }
+
     /// Whether both tensors have the same type, shape and element bits (so NaN equals the same NaN, and -0 differs from 0).
     pub fn bit_eq(&self, other: &Tensor) -> bool {
         if self.dtype() != other.dtype() || self.shape != other.shape {

@@ -8,6 +8,7 @@ mod scan_vjp;
 mod scope;
 
 pub use self::backward::Gradients;
+pub(crate) use jvp::tangents;
 pub(crate) use scope::Local;
 
 mod backward;
