@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub use wengert_autograd as autograd;
+pub use wengert_autograd::check;
 pub use wengert_autograd::{set_threads, threads};
 pub use wengert_nn as nn;
 pub use wengert_optim as optim;

@@ -122,6 +122,21 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
+/// A derivative as text: nine digits, which is more than differences have.
+struct Number(f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0.abs();
+        if size != 0.0 && !(1e-3..1e6).contains(&size) {
+            // Reads NaN and infinities as Rust writes them.
+            return write!(f, "{:.8e}", self.0);
+        }
+        let text = format!("{:.9}", self.0);
+        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mismatch { order, output, output_entry, input, input_entry, analytic, numeric, ratio, failed, .. } = self;
@@ -131,27 +146,30 @@ impl fmt::Display for Mismatch {
         };
         write!(
             f,
-            "gradcheck, order {order}: the derivative of {output}{} by {input}{} is {analytic:e} by {subject} and \
-             {numeric:e} by {by}, {ratio:.3e} times the tolerance apart; {} of {} entries differ",
+            "gradcheck, order {order}: the derivative of {output}{} by {input}{} is {} by {subject} and \
+             {} by {by}, {ratio:.3e} times the tolerance apart; {} of {} entries differ",
             Entry(output_entry),
             Entry(input_entry),
+            Number(*analytic),
+            Number(*numeric),
             failed.0,
             failed.1
         )?;
-        for report in &self.inputs {
+        // One input has been described.
+        for report in self.inputs.iter().filter(|_| self.inputs.len() > 1) {
             write!(f, "\n  by {}: ", report.input)?;
             match &report.worst {
                 None => write!(f, "all {} entries agree", report.failed.1)?,
                 Some(worst) => write!(
                     f,
-                    "{} of {} entries differ; worst: {}{} by {}, {:e}, not {:e}, ratio {:.3e}",
+                    "{} of {} entries differ; worst: {}{} by {}, {}, not {}, ratio {:.3e}",
                     report.failed.0,
                     report.failed.1,
                     worst.output,
                     Entry(&worst.output_entry),
                     Entry(&worst.input_entry),
-                    worst.analytic,
-                    worst.numeric,
+                    Number(worst.analytic),
+                    Number(worst.numeric),
                     worst.ratio
                 )?,
             }

@@ -15,7 +15,9 @@ pub(super) fn of(blocks: &[Block], input: usize, names: &Names<'_>) -> Option<St
     }
     if block.analytic.iter().any(|x| !x.is_finite()) {
         let infinite = "an infinite factor that meets a zero: use select, which does not multiply, on the way to it";
-        return Some(format!("the derivative by {name} is not finite where the function is smooth; look for {infinite}"));
+        return Some(format!(
+            "the derivative by {name} is not finite where the function is smooth; look for {infinite}"
+        ));
     }
     if block.analytic.iter().all(|x| *x == 0.0) {
         return Some(format!(
@@ -25,7 +27,11 @@ pub(super) fn of(blocks: &[Block], input: usize, names: &Names<'_>) -> Option<St
     if let Some(factor) = factor(block).filter(|_| block.numeric.len() > 1) {
         return Some(match factor {
             -1.0 => "every entry has the wrong sign".into(),
-            _ => format!("every entry is {} times what it should be: a constant factor is wrong", short(factor)),
+            _ => {
+                let mean = output.iter().chain(wrt.iter()).find(|n| **n > 1 && close(factor * **n as f64, 1.0));
+                let mean = mean.map_or(String::new(), |n| format!(" (1/{n}: a mean where a sum belongs?)"));
+                format!("every entry is {} times what it should be: a constant factor is wrong{mean}", short(factor))
+            }
         });
     }
     swapped(blocks, block, names)
@@ -50,7 +56,8 @@ fn equals(block: &Block, of: impl Fn(usize) -> Option<usize>) -> bool {
 }
 
 fn factor(block: &Block) -> Option<f64> {
-    let largest = (0..block.numeric.len()).max_by(|a, b| block.numeric[*a].abs().total_cmp(&block.numeric[*b].abs()))?;
+    let largest =
+        (0..block.numeric.len()).max_by(|a, b| block.numeric[*a].abs().total_cmp(&block.numeric[*b].abs()))?;
     let factor = block.analytic[largest] / block.numeric[largest];
     let constant = block.analytic.iter().zip(&block.numeric).all(|(a, b)| close(*a, factor * b));
     // Rounded, so that a difference's last digits do not show.
@@ -111,7 +118,8 @@ fn by_sign(block: &Block, values: &[f64], name: &str) -> Option<String> {
     let all = |sign: bool| (0..columns).filter(|c| matters(*c)).all(|c| wrong(c) == ((values[c] < 0.0) == sign));
     let both = (0..columns).any(|c| wrong(c)) && (0..columns).any(|c| !wrong(c) && matters(c));
     let side = if all(true) { "negative" } else { "positive" };
-    (both && (all(true) || all(false))).then(|| format!("exactly the derivatives by {side} entries of {name} are wrong"))
+    (both && (all(true) || all(false)))
+        .then(|| format!("exactly the derivatives by {side} entries of {name} are wrong"))
 }
 
 /// Rows that are zero but should not be, all but those at index 0 of an axis.
@@ -121,9 +129,9 @@ fn missing_rows(block: &Block, output: &Shape) -> Option<String> {
     let row = |r: usize| r * columns..(r + 1) * columns;
     let lost = |r: usize| row(r).any(|at| !block.agrees(at)) && row(r).all(|at| block.analytic[at] == 0.0);
     let right = |r: usize| row(r).all(|at| block.agrees(at));
-    let axis = (0..output.rank()).filter(|axis| output[*axis] > 1).find(|axis| {
-        (0..rows).all(|r| if index(output, r)[*axis] == 0 { right(r) } else { lost(r) })
-    })?;
+    let axis = (0..output.rank())
+        .filter(|axis| output[*axis] > 1)
+        .find(|axis| (0..rows).all(|r| if index(output, r)[*axis] == 0 { right(r) } else { lost(r) }))?;
     Some(format!("only entry 0 of the value's axis {axis} contributes: the sum over a broadcast axis is missing"))
 }
 

@@ -238,10 +238,13 @@ impl<'f> Subject<'f> {
         tolerance: impl Fn(&[f64]) -> Tolerance,
     ) -> Blocks {
         let pairs = self.pairs(shapes);
-        pairs.zip(analytic.into_iter().zip(numeric)).map(|((output, shape, input), (analytic, numeric))| {
-            let shapes = Some((shape.clone(), self.inputs[input].shape().clone()));
-            Block { output, input, shapes, tolerance: tolerance(&numeric), analytic, numeric }
-        }).collect()
+        pairs
+            .zip(analytic.into_iter().zip(numeric))
+            .map(|((output, shape, input), (analytic, numeric))| {
+                let shapes = Some((shape.clone(), self.inputs[input].shape().clone()));
+                Block { output, input, shapes, tolerance: tolerance(&numeric), analytic, numeric }
+            })
+            .collect()
     }
 
     /// Outputs that are present, with each input.

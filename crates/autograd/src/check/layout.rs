@@ -33,7 +33,8 @@ impl Layout {
         let whole = tensor.shape().clone();
         let repeated = |axis: usize| whole[axis] > 1 && tensor.strides()[axis] == 0;
         let inner: Shape = (0..whole.rank()).map(|axis| if repeated(axis) { 1 } else { whole[axis] }).collect();
-        let values = (0..whole.rank()).filter(|axis| repeated(*axis)).try_fold(tensor.clone(), |t, a| t.narrow(a, 0, 1));
+        let values =
+            (0..whole.rank()).filter(|axis| repeated(*axis)).try_fold(tensor.clone(), |t, a| t.narrow(a, 0, 1));
         let Ok(values) = values.map(|t| t.contiguous()) else { return (tensor.contiguous(), None) };
         match Layout::around(inner, tensor.strides(), whole) {
             Some(layout) => (values, Some(layout)),
@@ -53,7 +54,9 @@ impl Layout {
             let extent = inner[*axis];
             base[place] = match place.checked_sub(1).map(|before| strides[axes[before]]) {
                 None => extent,
-                Some(outer) if outer % strides[*axis] == 0 && outer / strides[*axis] >= extent => outer / strides[*axis],
+                Some(outer) if outer % strides[*axis] == 0 && outer / strides[*axis] >= extent => {
+                    outer / strides[*axis]
+                }
                 Some(_) => return None,
             };
             parts[place] = ((base[place] > extent) as usize, extent);
@@ -72,9 +75,8 @@ impl Layout {
         Some(Layout { base, strides, parts, order, inner, whole })
     }
 
-    /// A leaf with `values`, as the view: the value to differentiate by, and what the function is given.
-    #[track_caller]
-    pub(super) fn record<'t>(&self, tape: &'t Tape, values: &Tensor) -> (Var<'t>, Var<'t>) {
+    /// The run with `values` in place.
+    fn run(&self, values: &Tensor) -> Tensor {
         let starts = self.parts.iter().zip(self.base.contiguous_strides()).map(|((start, _), stride)| start * stride);
         let first: usize = starts.sum();
         let mut all = vec![f64::NAN; self.base.numel()];
@@ -83,9 +85,13 @@ impl Layout {
             let at: usize = index.iter().zip(&self.strides).map(|(i, stride)| i * stride).sum();
             all[first + at] = value;
         }
-        // The strides were made for as many elements.
-        let Ok(run) = Tensor::from_vec(all, &self.base) else { return (tape.var(values), tape.var(values)) };
-        let mut view = tape.var(run);
+        Tensor::from_vec(all, &self.base).expect("made for as many elements")
+    }
+
+    /// A leaf with `values`, as the view: the value to differentiate by, and what the function is given.
+    #[track_caller]
+    pub(super) fn record<'t>(&self, tape: &'t Tape, values: &Tensor) -> (Var<'t>, Var<'t>) {
+        let mut view = tape.var(self.run(values));
         for (axis, (start, len)) in self.parts.iter().enumerate() {
             view = view.narrow(axis as isize, *start, *len);
         }
@@ -94,6 +100,25 @@ impl Layout {
         }
         let inner = view.permute(&self.order);
         (inner, inner.expand(&self.whole))
+    }
+
+    /// The run with `values`, and the calls on a tensor that make the view of it; `None` if there are none.
+    #[cfg(feature = "proptest")]
+    pub(super) fn code(&self, values: &Tensor) -> Option<(Tensor, String)> {
+        if self.parts.len() > self.order.len() {
+            return None;
+        }
+        let mut calls = String::new();
+        for (axis, (start, len)) in self.parts.iter().enumerate().filter(|(axis, part)| part.1 != self.base[*axis]) {
+            calls += &format!(".narrow({axis}, {start}, {len}).unwrap()");
+        }
+        if !self.order.is_sorted() {
+            calls += &format!(".permute(&{:?}).unwrap()", self.order);
+        }
+        if self.inner != self.whole {
+            calls += &format!(".expand({:?}).unwrap()", self.whole);
+        }
+        Some((self.run(values), calls))
     }
 }
 
