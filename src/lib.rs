@@ -16,3 +16,8 @@ pub mod prelude {
     pub use wengert_nn::{Carried, Cell, Cx, Linear, LstmCell, Module, Rnn, Tree, init, io, loss};
     pub use wengert_optim::{Sgd, clip_grad_norm};
 }
+
+/// The programs in the guides run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/checking-gradients.md")]
+mod guides {}

@@ -15,8 +15,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With the feature `proptest` there are also strategies for inputs ([`floats`]), for whole graphs ([`graphs`]) and cells
-//! ([`cells`]), and [`assert_gradients!`], which looks for a failing case and makes it small. The guide is
+//! With the feature `proptest` there are also strategies for inputs (`floats`), for whole graphs (`graphs`) and cells
+//! (`cells`), and `assert_gradients!`, which looks for a failing case and makes it small. The guide is
 //! `docs/checking-gradients.md`.
 
 mod compare;
