@@ -108,7 +108,7 @@ fn views_have_all_layouts() {
         strides.insert(tensors[0].strides().to_vec());
     }
     for layout in [[3, 1], [1, 2], [5, 1], [1, 4], [3, 0]] {
-        assert!(strides.contains(&layout.to_vec()), "{layout:?} is not in {strides:?}");
+        assert!(strides.contains(&layout[..]), "{layout:?} is not in {strides:?}");
     }
 }
 

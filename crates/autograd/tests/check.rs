@@ -142,8 +142,8 @@ fn views_are_checked_as_views() {
     let t = data(&[3, 4]);
     let row = data(&[1, 4]);
     for view in [t.transpose(0, 1).unwrap(), t.narrow(1, 1, 2).unwrap(), row.expand([3, 4]).unwrap()] {
-        gradcheck(|v| v[0].tanh().cumsum(0), &[view.clone()], CheckOptions::default()).unwrap();
-        gradgradcheck(|v| v[0].tanh().cumsum(0), &[view.clone()], CheckOptions::default()).unwrap();
+        gradcheck(|v| v[0].tanh().cumsum(0), std::slice::from_ref(&view), CheckOptions::default()).unwrap();
+        gradgradcheck(|v| v[0].tanh().cumsum(0), std::slice::from_ref(&view), CheckOptions::default()).unwrap();
         gradcheck(|v| half_square(v[0]), &[view], CheckOptions::default()).unwrap_err();
     }
     // A repeated element is differentiated as one.

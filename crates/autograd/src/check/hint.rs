@@ -116,7 +116,7 @@ fn by_sign(block: &Block, values: &[f64], name: &str) -> Option<String> {
     let wrong = |column: usize| (column..block.numeric.len()).step_by(columns).any(|at| !block.agrees(at));
     let matters = |column: usize| (column..block.numeric.len()).step_by(columns).any(|at| block.numeric[at] != 0.0);
     let all = |sign: bool| (0..columns).filter(|c| matters(*c)).all(|c| wrong(c) == ((values[c] < 0.0) == sign));
-    let both = (0..columns).any(|c| wrong(c)) && (0..columns).any(|c| !wrong(c) && matters(c));
+    let both = (0..columns).any(&wrong) && (0..columns).any(|c| !wrong(c) && matters(c));
     let side = if all(true) { "negative" } else { "positive" };
     (both && (all(true) || all(false)))
         .then(|| format!("exactly the derivatives by {side} entries of {name} are wrong"))
