@@ -140,6 +140,13 @@ fn cases_are_the_same_in_every_run() {
     assert!(a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.bit_eq(b)));
 }
 
+#[test]
+fn empty_axes_are_cases() {
+    let inputs = || floats("B N, B? N?").extent("B", 0..=2).extent("N", 0..=2).strided();
+    assert!(samples(inputs(), 50).iter().any(|t| t[0].numel() == 0 && t[1].numel() > 0));
+    assert_gradients!(|x, y| (x * y).cumsum(0).tanh(), inputs());
+}
+
 /// Tensors are a strategy of one case, which is checked once.
 #[test]
 fn given_tensors_are_one_case() {

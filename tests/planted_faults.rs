@@ -177,7 +177,7 @@ fn one_branch() {
     for wrong in [-0.1, 0.0] {
         caught(
             || assert_gradients!(|x| leaky_relu(x, wrong), floats("B N").avoiding(0.0)),
-            &["exactly the derivatives by negative entries of x are wrong", "x = Tensor<f64>[1, 1]"],
+            &["exactly the derivatives by negative entries of x are wrong"],
         );
     }
 }
@@ -201,6 +201,10 @@ fn only_axes_of_extent_one() {
 
 #[test]
 fn only_views() {
+    // A view that a pasted test makes again: a column cut out of rows.
+    let column = Tensor::from_slice(&[0.5f64, 1.0, 2.0, 3.0], [2, 2]).unwrap().narrow(1, 1, 1).unwrap();
+    caught(|| assert_gradients!(|x| stored(x, true), [column]), &["], [2, 2]).unwrap().narrow(1, 1, 1).unwrap();"]);
+
     /// `x²`, whose derivative reads the elements in the order in which they are stored.
     fn stored<'t>(x: Var<'t>, wrong: bool) -> Var<'t> {
         x.tape().custom_vjp(
@@ -215,7 +219,7 @@ fn only_views() {
     }
     assert_gradients!(|x| stored(x, false), floats("B N").strided());
     assert_gradients!(|x| stored(x, true), floats("B N"));
-    caught(|| assert_gradients!(|x| stored(x, true), floats("B N").strided()), &["strides [", ".permute(&[1, 0])"]);
+    caught(|| assert_gradients!(|x| stored(x, true), floats("B N").strided()), &["strides [", "]).unwrap()."]);
 }
 
 #[test]

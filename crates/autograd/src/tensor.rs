@@ -401,6 +401,14 @@ impl Tensor {
 
     /// A view with axes of extent 1 repeated, and axes added in front: NumPy's broadcasting to `shape`.
     ///
+    /// ```
+    /// use wengert_autograd::Tensor;
+    /// let row = Tensor::from_slice(&[1.0f64, 2.0], [1, 2])?;
+    /// assert_eq!(row.expand([2, 2])?.to_vec::<f64>()?, [1.0, 2.0, 1.0, 2.0]);
+    /// assert!(row.expand([2, 3]).is_err());
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the tensor does not broadcast to `shape`.
     #[track_caller]

@@ -61,11 +61,11 @@ impl Layout {
             };
             parts[place] = ((base[place] > extent) as usize, extent);
         }
-        // Every other element of the innermost axis: one more axis, of which one entry is taken.
+        // Every other element of the innermost axis: an axis of extent 1 has been cut out behind it.
         let step = if long > 0 { strides[axes[long - 1]] } else { 1 };
         if step > 1 {
-            base.push(step);
-            parts.push((1, 1));
+            *base.get_mut(long)? = step;
+            parts[long] = (1, 1);
         }
         let base = Shape::from(base);
         let of_base = base.contiguous_strides();
@@ -95,19 +95,13 @@ impl Layout {
         for (axis, (start, len)) in self.parts.iter().enumerate() {
             view = view.narrow(axis as isize, *start, *len);
         }
-        if self.parts.len() > self.order.len() {
-            view = view.squeeze(-1);
-        }
         let inner = view.permute(&self.order);
         (inner, inner.expand(&self.whole))
     }
 
-    /// The run with `values`, and the calls on a tensor that make the view of it; `None` if there are none.
+    /// The run with `values`, and the calls on a tensor that make the view of it.
     #[cfg(feature = "proptest")]
-    pub(super) fn code(&self, values: &Tensor) -> Option<(Tensor, String)> {
-        if self.parts.len() > self.order.len() {
-            return None;
-        }
+    pub(super) fn code(&self, values: &Tensor) -> (Tensor, String) {
         let mut calls = String::new();
         for (axis, (start, len)) in self.parts.iter().enumerate().filter(|(axis, part)| part.1 != self.base[*axis]) {
             calls += &format!(".narrow({axis}, {start}, {len}).unwrap()");
@@ -118,7 +112,7 @@ impl Layout {
         if self.inner != self.whole {
             calls += &format!(".expand({:?}).unwrap()", self.whole);
         }
-        Some((self.run(values), calls))
+        (self.run(values), calls)
     }
 }
 

@@ -49,9 +49,8 @@ fn test(site: &Site, inputs: &[Tensor]) -> String {
 /// A tensor as the expression that makes it, with its layout.
 fn tensor(tensor: &Tensor) -> String {
     let (values, layout) = Layout::split(tensor);
-    let Some((run, calls)) = layout.and_then(|layout| layout.code(&values)) else {
-        return literal(&tensor.contiguous());
-    };
+    let Some(layout) = layout else { return literal(&values) };
+    let (run, calls) = layout.code(&values);
     literal(&run) + &calls
 }
 
