@@ -34,6 +34,7 @@ mod shape;
 mod tape;
 mod tensor;
 mod tensor_fmt;
+mod tensor_views;
 mod tree;
 mod var;
 mod view;
