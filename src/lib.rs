@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub use wengert_autograd as autograd;
+pub use wengert_autograd::check;
 pub use wengert_autograd::{set_threads, threads};
 pub use wengert_nn as nn;
 pub use wengert_optim as optim;
@@ -16,3 +17,8 @@ pub mod prelude {
     pub use wengert_nn::{Carried, Cell, Cx, Linear, LstmCell, Module, Rnn, Tree, init, io, loss};
     pub use wengert_optim::{Sgd, clip_grad_norm};
 }
+
+/// The programs in the guides run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/checking-gradients.md")]
+mod guides {}

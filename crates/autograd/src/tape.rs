@@ -92,16 +92,6 @@ pub(crate) struct Inner {
     pub param_names: HashMap<ParamId, String>,
 }
 
-/// A point of a recording.
-pub(crate) struct Mark {
-    nodes: usize,
-    leaves: usize,
-    scans: usize,
-    bodies: usize,
-    fences: u32,
-    origins: usize,
-}
-
 /// Something a leaf can be made of: a tensor or a number.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot become a recorded value",
@@ -353,35 +343,6 @@ impl Tape {
         let inner = self.inner.borrow();
         let unwatched = matches!(self.watching, Watching::Nothing);
         unwatched && inner.rules.is_empty() && inner.kept.is_empty() && inner.marked.is_empty()
-    }
-
-    /// Where the recording stands.
-    pub(crate) fn mark(&self) -> Mark {
-        let inner = self.inner.borrow();
-        Mark {
-            nodes: inner.nodes.len(),
-            leaves: inner.leaves.len(),
-            scans: inner.scans.len(),
-            bodies: inner.bodies.len(),
-            fences: inner.fences,
-            origins: inner.origins.len(),
-        }
-    }
-
-    /// Whether leaves were made since.
-    pub(crate) fn has_leaves_since(&self, mark: &Mark) -> bool {
-        self.inner.borrow().leaves.len() > mark.leaves
-    }
-
-    /// Forgets what was recorded since, which nothing may refer to any more. Errors stay.
-    pub(crate) fn forget(&self, since: &Mark) {
-        let inner = &mut *self.inner.borrow_mut();
-        inner.nodes.truncate(since.nodes);
-        inner.leaves.truncate(since.leaves);
-        inner.scans.truncate(since.scans);
-        inner.bodies.truncate(since.bodies);
-        inner.fences = since.fences;
-        inner.origins.truncate(since.origins);
     }
 
     /// Lets later operations read `value` instead of computing node `id` again.

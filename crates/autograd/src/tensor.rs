@@ -219,7 +219,7 @@ impl Tensor {
         Tensor::whole(buffer, self.shape.clone())
     }
 
-    /// The buffer of a contiguous tensor and the index of its first element.
+    /// The buffer and the index of the first element in it.
     pub(crate) fn parts(&self) -> (&Buffer, usize) {
         (&self.buffer, self.offset)
     }
@@ -334,69 +334,6 @@ impl Tensor {
         let base = self.contiguous();
         let strides = shape.contiguous_strides();
         Ok(Tensor { buffer: base.buffer, shape, strides, offset: base.offset })
-    }
-
-    /// A view with the axes in another order: axis `i` of the result is axis `order[i]` of this tensor.
-    ///
-    /// # Errors
-    /// If `order` is not a permutation of the axes.
-    #[track_caller]
-    pub fn permute(&self, order: &[usize]) -> Result<Tensor> {
-        let mut seen = vec![false; self.shape.rank()];
-        let valid = order.len() == seen.len()
-            && order.iter().all(|&axis| axis < seen.len() && !std::mem::replace(&mut seen[axis], true));
-        if !valid {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                "permute",
-                format!("{order:?} is not a permutation of the {} axes of {}", seen.len(), self.shape),
-                "name each axis once",
-            ));
-        }
-        let shape = order.iter().map(|&axis| self.shape[axis]).collect();
-        let strides = order.iter().map(|&axis| self.strides[axis]).collect();
-        Ok(Tensor { buffer: self.buffer.clone(), shape, strides, offset: self.offset })
-    }
-
-    /// A view with two axes exchanged.
-    ///
-    /// # Errors
-    /// If an axis does not exist.
-    #[track_caller]
-    pub fn transpose(&self, a: usize, b: usize) -> Result<Tensor> {
-        let mut order: Vec<usize> = (0..self.shape.rank()).collect();
-        if a.max(b) >= order.len() {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                "transpose",
-                format!("axis {} is out of range for shape {}", a.max(b), self.shape),
-                format!("axes go from 0 to {}", order.len().saturating_sub(1)),
-            ));
-        }
-        order.swap(a, b);
-        self.permute(&order)
-    }
-
-    /// A view of `len` entries of one axis, from `start` on.
-    ///
-    /// # Errors
-    /// If the axis does not exist or the range leaves it.
-    #[track_caller]
-    pub fn narrow(&self, axis: usize, start: usize, len: usize) -> Result<Tensor> {
-        if axis >= self.shape.rank() || start.checked_add(len).is_none_or(|end| end > self.shape[axis]) {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                "narrow",
-                format!("{len} entries from {start} on axis {axis} leave the tensor {}", self.shape),
-                "",
-            ));
-        }
-        Ok(Tensor {
-            buffer: self.buffer.clone(),
-            shape: self.shape.with_axis(axis, len),
-            strides: self.strides.clone(),
-            offset: self.offset + if self.numel() == 0 || len == 0 { 0 } else { start * self.strides[axis] },
-        })
     }
 
     /// Whether both tensors have the same type, shape and element bits (so NaN equals the same NaN, and -0 differs from 0).

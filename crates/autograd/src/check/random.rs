@@ -11,13 +11,23 @@ impl Random {
         Random(seed)
     }
 
-    /// Uniform in [-1, 1), but never near zero, so that nothing is hidden by a small factor.
-    pub(super) fn sign_and_size(&mut self) -> f64 {
+    fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in [0, 1).
+    #[cfg(feature = "proptest")]
+    pub(super) fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Uniform in [-1, 1), but never near zero, so that nothing is hidden by a small factor.
+    pub(super) fn sign_and_size(&mut self) -> f64 {
+        let z = self.bits();
         let size = 0.25 + 0.75 * (z >> 11) as f64 / (1u64 << 53) as f64;
         if z & 1 == 0 { size } else { -size }
     }

@@ -13,6 +13,7 @@ mod transpose;
 mod wrt;
 
 pub use backward::Gradients;
+pub(crate) use jvp::tangents;
 pub(crate) use scope::Local;
 pub(crate) use transpose::transposed;
 pub use wrt::Wrt;
