@@ -152,6 +152,7 @@ impl Rule for Matmul {
             a: (a.buf, a.offset, a_strides),
             b: (b.buf, b.offset, b_strides),
             c: (c.buf, c.offset, c_strides.0),
+            also: Vec::new(),
             batch,
             steps: [a_steps, b_steps, c_steps],
         }));

@@ -119,6 +119,13 @@ pub(crate) struct TileInput {
     pub extent: usize,
 }
 
+/// Rows, left operand and result of a product, as in [`Gemm`].
+pub(crate) struct Left {
+    pub m: usize,
+    pub a: (Buf, usize, (usize, usize)),
+    pub c: (Buf, usize, usize),
+}
+
 /// `c = a·b` for every index of `batch`; operands as buffer, element offset, (row, column) strides.
 pub(crate) struct Gemm {
     pub dtype: DType,
@@ -129,6 +136,8 @@ pub(crate) struct Gemm {
     pub b: (Buf, usize, (usize, usize)),
     /// Buffer, offset, row stride; columns are adjacent.
     pub c: (Buf, usize, usize),
+    /// Further products with the same right operand: rows, left operand, result.
+    pub also: Vec<Left>,
     pub batch: Vec<usize>,
     /// Element strides of a, b and c along the batch axes.
     pub steps: [Vec<usize>; 3],
@@ -211,7 +220,7 @@ impl Block {
     pub(crate) fn is_script(&self) -> bool {
         self.code.iter().all(|instr| match instr {
             Instr::Tile(_) | Instr::Reduce(_) | Instr::Copy { .. } => true,
-            Instr::Gemm(op) => op.m * op.n > 0 && op.batch.len() < MAX_AXES,
+            Instr::Gemm(op) => op.m * op.n > 0 && op.batch.len() < MAX_AXES && op.also.is_empty(),
             _ => false,
         })
     }
@@ -250,7 +259,10 @@ impl Instr {
                 tile.inputs.iter().for_each(|input| visit(input.buf));
                 tile.outputs.iter().for_each(|output| visit(output.1));
             }
-            Instr::Gemm(gemm) => [gemm.a.0, gemm.b.0, gemm.c.0].into_iter().for_each(visit),
+            Instr::Gemm(gemm) => {
+                [gemm.a.0, gemm.b.0, gemm.c.0].into_iter().for_each(&mut *visit);
+                gemm.also.iter().for_each(|left| [left.a.0, left.c.0].into_iter().for_each(&mut *visit));
+            }
             Instr::Reduce(reduce) => [reduce.src.0, reduce.dst.0].into_iter().for_each(visit),
             Instr::ArgSort(sort) => [sort.src.0, sort.dst.0].into_iter().for_each(visit),
             Instr::Copy { src, dst, .. } => [src.0, dst.0].into_iter().for_each(visit),

@@ -271,7 +271,8 @@ fn work(instr: &Instr, note: &Note) -> (u64, u64, u64) {
         Instr::Gemm(op) => {
             let size = op.dtype.size() as u64;
             let batch = product(&op.batch);
-            let (m, n, k) = (op.m as u64, op.n as u64, op.k as u64);
+            let rows = op.m + op.also.iter().map(|left| left.m).sum::<usize>();
+            let (m, n, k) = (rows as u64, op.n as u64, op.k as u64);
             (2 * batch * m * n * k, batch * (m * k + k * n) * size, batch * m * n * size)
         }
         Instr::Reduce(op) => {

@@ -4,6 +4,7 @@ use super::code::{Block, Buf, Home, Instr, Number, OutputView, extent, merge_axe
 use super::fuse::{Units, map_of, units};
 use super::graph::{Graph, GraphOp};
 use super::layout::layout;
+use super::merge::merge_products;
 use super::trace::Note;
 use super::{PlanOptions, Program, loops};
 use crate::dtype::DType;
@@ -62,6 +63,9 @@ pub(super) fn program(graph: &Graph, options: PlanOptions) -> Program {
         }
         let source = lower.homes[place.buf];
         outputs.push(OutputView { source, shape, strides: place.strides, offset: place.offset });
+    }
+    if options.optimise && !options.traced {
+        merge_products(&mut lower.code);
     }
     Program { block: Arc::new(lower.finish(Vec::new())), outputs }
 }

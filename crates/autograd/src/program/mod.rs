@@ -14,6 +14,7 @@ mod layout;
 mod listing;
 mod loops;
 mod lower;
+mod merge;
 mod opaque;
 mod profile;
 mod refuse;

@@ -1,6 +1,6 @@
 //! Execution: instructions over the memory of one run.
 
-use super::code::{AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, Number, TileInput, TileInstr, extent};
+use super::code::{AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, Left, Number, TileInput, TileInstr, extent};
 use super::repeat::Packed;
 use super::trace::{Values, Watch};
 use super::{Program, refuse};
@@ -260,18 +260,25 @@ impl Machine<'_, '_, '_> {
         if op.m * op.n == 0 {
             return;
         }
-        let (a_extent, b_extent) =
-            (extent(&[op.m, op.k], &[op.a.2.0, op.a.2.1]), extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]));
-        let c_extent = extent(&[op.m, op.n], &[op.c.2, 1]);
+        let whole = Left { m: op.m, a: op.a, c: op.c };
         let mut one = |at: [usize; 3]| {
-            let writes = [span(frame, op.dtype, op.c.0, op.c.1 + at[2], c_extent)];
-            let a = span(frame, op.dtype, op.a.0, op.a.1 + at[0], a_extent);
-            let b = span(frame, op.dtype, op.b.0, op.b.1 + at[1], b_extent);
+            let lefts = || std::iter::once(&whole).chain(&op.also);
+            let writes: SmallVec<[Span; 2]> = lefts()
+                .map(|left| span(frame, op.dtype, left.c.0, left.c.1 + at[2], extent(&[left.m, op.n], &[left.c.2, 1])))
+                .collect();
             let mut access = self.memory.open(&writes);
-            let c = access.take::<E>(0);
-            let a = Mat::new(access.read::<E>(a), op.m, op.k, op.a.2.0, op.a.2.1);
-            let b = Mat::new(access.read::<E>(b), op.k, op.n, op.b.2.0, op.b.2.1);
-            gemm_shared(a, b, MatMut::new(c, op.m, op.n, op.c.2), false);
+            let items = lefts()
+                .enumerate()
+                .map(|(i, Left { m, a, c })| {
+                    let reach = extent(&[*m, op.k], &[a.2.0, a.2.1]);
+                    let data = access.read::<E>(span(frame, op.dtype, a.0, a.1 + at[0], reach));
+                    let c = MatMut::new(access.take::<E>(i), *m, op.n, c.2);
+                    (Mat::new(data, *m, op.k, a.2.0, a.2.1), c)
+                })
+                .collect();
+            let reach = extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]);
+            let b = access.read::<E>(span(frame, op.dtype, op.b.0, op.b.1 + at[1], reach));
+            gemm_shared(items, Mat::new(b, op.k, op.n, op.b.2.0, op.b.2.1));
         };
         if op.batch.is_empty() {
             one([0; 3]);

@@ -39,19 +39,32 @@ pub(super) enum Source<'a, E> {
 }
 
 /// `C = A B` or `C += A B`; the caller has checked the shapes, and that the processor has `isa`.
-pub(super) fn product<E: GemmElem>(isa: Isa, a: Mat<'_, E>, b: Source<'_, E>, mut c: MatMut<'_, E>, accumulate: bool) {
-    let (m, n, k) = (a.rows(), c.cols(), a.cols());
+#[inline]
+pub(super) fn product<E: GemmElem>(isa: Isa, a: Mat<'_, E>, b: Source<'_, E>, c: MatMut<'_, E>, accumulate: bool) {
+    products(isa, &mut [(a, c)], b, accumulate);
+}
+
+/// [`product`] for several A and C with one B, whose blocks are copied once for all of them.
+pub(super) fn products<E: GemmElem>(
+    isa: Isa,
+    items: &mut [(Mat<'_, E>, MatMut<'_, E>)],
+    b: Source<'_, E>,
+    accumulate: bool,
+) {
+    let Some((n, k)) = items.first().map(|(a, c)| (c.cols(), a.cols())) else { return };
+    let m: usize = items.iter().map(|(a, _)| a.rows()).sum();
     if m == 0 || n == 0 {
         return;
     }
     if k == 0 {
         if !accumulate {
-            c.fill(E::ZERO);
+            items.iter_mut().for_each(|(_, c)| c.fill(E::ZERO));
         }
         return;
     }
     let kernels = E::kernels(isa);
-    let copy_a = m > 1 && n > PACKED_A_PANELS * kernels.nr() && a.col_stride() != 1;
+    let copies = |a: &Mat<'_, E>| a.rows() > 1 && n > PACKED_A_PANELS * kernels.nr() && a.col_stride() != 1;
+    let copy_a = items.iter().any(|(a, _)| copies(a));
     let copy_b = match b {
         Source::View(b) => n > 1 && b.col_stride() != 1 || reread(&b, m, kernels.mr()),
         Source::Packed(..) => false,
@@ -59,10 +72,10 @@ pub(super) fn product<E: GemmElem>(isa: Isa, a: Mat<'_, E>, b: Source<'_, E>, mu
     if copy_a || copy_b {
         let [lines_a, lines_b] = SCRATCH.take();
         let (mut to_a, mut to_b) = (Buffer::from_lines(lines_a), Buffer::from_lines(lines_b));
-        blocks(kernels, a, b, &mut c, accumulate, copy_a.then_some(&mut to_a), copy_b.then_some(&mut to_b));
+        blocks(kernels, items, b, accumulate, copy_a.then_some(&mut to_a), copy_b.then_some(&mut to_b));
         SCRATCH.set([to_a.into_lines(), to_b.into_lines()]);
     } else {
-        blocks(kernels, a, b, &mut c, accumulate, None, None);
+        blocks(kernels, items, b, accumulate, None, None);
     }
 }
 
@@ -70,21 +83,15 @@ pub(super) fn product<E: GemmElem>(isa: Isa, a: Mat<'_, E>, b: Source<'_, E>, mu
 #[inline(always)]
 fn blocks<E: GemmElem>(
     kernels: &Kernels<E>,
-    a: Mat<'_, E>,
+    items: &mut [(Mat<'_, E>, MatMut<'_, E>)],
     b: Source<'_, E>,
-    c: &mut MatMut<'_, E>,
     accumulate: bool,
     mut copy_a: Option<&mut Buffer<E>>,
     mut copy_b: Option<&mut Buffer<E>>,
 ) {
-    let (m, n, k) = (a.rows(), c.cols(), a.cols());
+    let (n, k) = items.first().map_or((0, 0), |(a, c)| (c.cols(), a.cols()));
     let (mr, nr) = (kernels.mr(), kernels.nr());
     let longest = k.min(E::K_BLOCK);
-    let mc = if m * longest * size_of::<E>() <= A_BLOCK_BYTES {
-        m
-    } else {
-        (A_BLOCK_BYTES / size_of::<E>() / longest / mr).max(1) * mr
-    };
     let nc = if copy_b.is_some() { NC } else { n };
     let mut col = 0;
     while col < n {
@@ -112,39 +119,47 @@ fn blocks<E: GemmElem>(
                     }
                 }
             };
-            let mut row = 0;
-            while row < m {
-                let panels = RowPanels::new(mc.min(m - row), mr);
-                // SAFETY: `row < m`, `start < k`, `col < n` address elements of A and C; the buffer has room for the
-                // block. The block handed on names elements of A, B and C only, and C is borrowed mutably.
-                unsafe {
-                    let mut from = a.as_ptr().add(row * a.row_stride() + start * a.col_stride());
-                    if let Some(buffer) = &mut copy_a {
-                        let to = buffer.reserve(panels.rows * kc);
-                        panels.for_each(|at, height| {
-                            let from = from.add(at * a.row_stride());
-                            pack_a(to.add(at * kc), from, (a.row_stride(), a.col_stride()), height, kc);
-                        });
-                        from = to;
+            for (a, c) in items.iter_mut() {
+                let m = a.rows();
+                let mc = if m * longest * size_of::<E>() <= A_BLOCK_BYTES {
+                    m
+                } else {
+                    (A_BLOCK_BYTES / size_of::<E>() / longest / mr).max(1) * mr
+                };
+                let mut row = 0;
+                while row < m {
+                    let panels = RowPanels::new(mc.min(m - row), mr);
+                    // SAFETY: `row < m`, `start < k`, `col < n` address elements of A and C; the buffer has room for the
+                    // block. The block handed on names elements of A, B and C only, and C is borrowed mutably.
+                    unsafe {
+                        let mut from = a.as_ptr().add(row * a.row_stride() + start * a.col_stride());
+                        if let Some(buffer) = &mut copy_a {
+                            let to = buffer.reserve(panels.rows * kc);
+                            panels.for_each(|at, height| {
+                                let from = from.add(at * a.row_stride());
+                                pack_a(to.add(at * kc), from, (a.row_stride(), a.col_stride()), height, kc);
+                            });
+                            from = to;
+                        }
+                        let tile = Tile {
+                            kc,
+                            a: from,
+                            a_rs: a.row_stride(),
+                            a_cs: a.col_stride(),
+                            b: b_block,
+                            b_rs,
+                            b_panel,
+                            c: c.as_mut_ptr().add(row * c.row_stride() + col),
+                            c_rs: c.row_stride(),
+                            tail: kernels.lanes,
+                            ahead: if b_rs == nr { PREFETCH_PACKED * nr } else { PREFETCH_IN_PLACE * b_rs },
+                            far: n * k * size_of::<E>() > L2_BYTES,
+                            add: accumulate || start > 0,
+                        };
+                        block(kernels, tile, panels, cols, copy_a.is_some());
                     }
-                    let tile = Tile {
-                        kc,
-                        a: from,
-                        a_rs: a.row_stride(),
-                        a_cs: a.col_stride(),
-                        b: b_block,
-                        b_rs,
-                        b_panel,
-                        c: c.as_mut_ptr().add(row * c.row_stride() + col),
-                        c_rs: c.row_stride(),
-                        tail: kernels.lanes,
-                        ahead: if b_rs == nr { PREFETCH_PACKED * nr } else { PREFETCH_IN_PLACE * b_rs },
-                        far: n * k * size_of::<E>() > L2_BYTES,
-                        add: accumulate || start > 0,
-                    };
-                    block(kernels, tile, panels, cols, copy_a.is_some());
+                    row += panels.rows;
                 }
-                row += panels.rows;
             }
             start += kc;
         }

@@ -119,37 +119,43 @@ pub fn gemm<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumul
     driver::product(isa(), a, Source::View(b), c, accumulate);
 }
 
-/// [`gemm`] whose columns or rows several [threads](fn@crate::threads) share, if it is large: the same bits.
+/// `C = A B` for several A and C with one B, shared by several [threads](fn@crate::threads) if it is large: the bits are
+/// those of [`gemm`].
 ///
 /// # Panics
 /// If the shapes do not fit.
 #[track_caller]
-pub fn gemm_shared<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumulate: bool) {
-    check("gemm", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+pub fn gemm_shared<E: GemmElem>(mut items: Vec<(Mat<'_, E>, MatMut<'_, E>)>, b: Mat<'_, E>) {
+    for (a, c) in &items {
+        check("gemm", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+    }
     /// Multiplications that are worth another thread.
     const WORTHWHILE: usize = 1 << 21;
     /// Rows or columns are split at multiples of this: whole panels of every kernel but the last.
     const GRAIN: usize = 64;
-    let (m, n) = (c.rows(), c.cols());
-    let parts = threads().min(m * n * a.cols() / WORTHWHILE).min(m.max(n).div_ceil(GRAIN));
+    let m: usize = items.iter().map(|(a, _)| a.rows()).sum();
+    let by_cols = b.cols() >= m || items.len() > 1;
+    let extent = if by_cols { b.cols() } else { m };
+    let blocks = extent.div_ceil(GRAIN);
+    let parts = threads().min(m * b.cols() * b.rows() / WORTHWHILE).min(blocks);
     if parts < 2 {
-        return driver::product(isa(), a, Source::View(b), c, accumulate);
+        return driver::products(isa(), &mut items, Source::View(b), false);
     }
-    let by_cols = n >= m;
-    let blocks = m.max(n).div_ceil(GRAIN);
-    let mut rest = c;
     let mut tasks = Vec::with_capacity(parts);
     let mut from = 0;
     for part in 1..=parts {
-        let to = (blocks * part / parts * GRAIN).min(m.max(n));
-        let (task, after) = if by_cols { rest.split_at_col(to - from) } else { rest.split_at_row(to - from) };
-        tasks.push(match by_cols {
-            true => (a, b.col_range(from, to - from), task),
-            false => (a.row_range(from, to - from), b, task),
-        });
-        (rest, from) = (after, to);
+        let to = (blocks * part / parts * GRAIN).min(extent);
+        let mut task = Vec::with_capacity(items.len());
+        let mut rest = Vec::with_capacity(items.len());
+        for (a, c) in items {
+            let (own, after) = if by_cols { c.split_at_col(to - from) } else { c.split_at_row(to - from) };
+            task.push((if by_cols { a } else { a.row_range(from, to - from) }, own));
+            rest.push((a, after));
+        }
+        tasks.push((task, if by_cols { b.col_range(from, to - from) } else { b }));
+        (items, from) = (rest, to);
     }
-    for_each(tasks, |(a, b, c)| driver::product(isa(), a, Source::View(b), c, accumulate));
+    for_each(tasks, |(mut task, b)| driver::products(isa(), &mut task, Source::View(b), false));
 }
 
 /// [`gemm`] with a `B` packed beforehand: the same bits, without packing it again for every product.
