@@ -4,6 +4,7 @@
 //! chains are [fused](fuse), nodes are [lowered](lower) to instructions over buffers, buffers are [laid out](layout) in one
 //! arena, and the result, a [`Block`](code::Block), is cached under the structure of the recording and [run](run).
 
+mod absorb;
 mod anomaly;
 mod cache;
 mod code;

@@ -1,5 +1,6 @@
 //! Rewrites of a graph that keep every bit: products leave loops, slices move to the inputs of elementwise operations.
 
+use super::absorb::absorb;
 use super::graph::{Graph, GraphNode, GraphOp, Loop, LoopOutput};
 use crate::node::Op;
 use crate::ops::{Reshape, Slice};
@@ -12,7 +13,7 @@ const DEEPEST: u32 = 8;
 
 /// Applies all rewrites.
 pub(super) fn simplify(graph: Graph) -> Graph {
-    push_slices(move_products(graph))
+    push_slices(absorb(move_products(graph)))
 }
 
 /// [`push_slices`] in the bodies of loops.
@@ -210,7 +211,7 @@ fn sink(inside: &mut Loop, inputs: &[usize]) -> Vec<Option<Sunk>> {
 }
 
 /// The graph without nodes that no output needs; ports stay.
-fn without_dead(graph: Graph) -> Graph {
+pub(super) fn without_dead(graph: Graph) -> Graph {
     let mut live = vec![false; graph.nodes.len()];
     graph.outputs.iter().for_each(|id| live[*id] = true);
     for id in (0..graph.nodes.len()).rev() {
@@ -363,7 +364,7 @@ impl GraphNode {
 }
 
 impl Graph {
-    fn add(&mut self, node: GraphNode) -> usize {
+    pub(super) fn add(&mut self, node: GraphNode) -> usize {
         self.nodes.push(node);
         self.nodes.len() - 1
     }
