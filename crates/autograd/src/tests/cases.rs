@@ -151,6 +151,14 @@ pub(super) static CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "matmul of a batch by a matrix, over nothing",
+        inputs: &[&[2, 3, 0], &[0, 4]],
+        f: |v| v[0].matmul(v[1]),
+        reference: |x| product(&x[0], &x[1], &[2]),
+        integers: false,
+        ..CASE
+    },
+    Case {
         name: "matmul of transposes",
         inputs: &[&[4, 3], &[2, 4]],
         f: |v| v[0].t().matmul(v[1].t()),
