@@ -136,10 +136,14 @@ fn integer_reference(name: &str, x: i64, y: i64, z: i64) -> i64 {
     }
 }
 
-/// Abramowitz and Stegun 7.1.5, the Maclaurin series; beyond 6 the value is 1 in f64.
+/// Abramowitz and Stegun: the Maclaurin series 7.1.5, and where its terms grow large the continued fraction 7.1.14.
 pub(super) fn erf(x: f64) -> f64 {
-    if x.is_nan() || x.abs() > 6.0 || x == 0.0 {
-        return if x.abs() > 6.0 { x.signum() } else { x };
+    if x.is_nan() || x == 0.0 {
+        return x;
+    }
+    if x.abs() > 2.5 {
+        let fraction = (1..=80).rev().fold(x.abs(), |tail, k| x.abs() + 0.5 * k as f64 / tail);
+        return (1.0 - (-x * x).exp() / (std::f64::consts::PI.sqrt() * fraction)).copysign(x);
     }
     let (mut term, mut sum) = (x, x);
     for n in 1..200 {
@@ -278,4 +282,18 @@ fn a_branch_not_taken_gives_no_nan() {
     let z = tape.var(-1.0f64);
     let [dz] = (z.relu() * f64::INFINITY).grad([z]);
     assert_eq!(dz.item().unwrap(), 0.0, "the slope of relu does not multiply");
+}
+
+/// ∂²(x^y)/∂x∂y = x^(y−1)·(1 + y·log x), where y = 0 too; there are no numbers at x = 0.
+#[test]
+fn the_mixed_derivative_of_pow_at_exponent_0() {
+    let tape = Tape::new();
+    let x = tape.var(Tensor::from_slice(&[2.0, 0.25, 0.0, f64::NAN], [4]).unwrap());
+    let y = tape.var(Tensor::from_slice(&[0.0; 4], [4]).unwrap());
+    let [by_x, by_y] = x.pow(y).sum().grad([x, y]);
+    assert_eq!(by_x.value().unwrap().to_f64_vec(), [0.0; 4]);
+    assert_eq!(by_y.value().unwrap().to_f64_vec()[..2], [2f64.ln(), 0.25f64.ln()]);
+    for mixed in [by_x.sum().grad([y]), by_y.sum().grad([x])] {
+        assert_eq!(mixed[0].value().unwrap().to_f64_vec()[..2], [0.5, 4.0]);
+    }
 }
