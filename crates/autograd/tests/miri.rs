@@ -11,15 +11,17 @@ fn data(shape: &[usize], seed: usize) -> Tensor {
     Tensor::from_vec(values, shape).unwrap()
 }
 
-/// Values twice: the second time by the cached program.
+/// Values twice, the second time by the cached program; once under Miri, where a program takes minutes.
 fn values(f: impl for<'t> Fn(&'t Tape) -> Vec<Var<'t>>) -> Vec<Tensor> {
     let run = || {
         let tape = Tape::new();
         tape.eval_all(&f(&tape)).unwrap()
     };
-    let (first, second) = (run(), run());
-    first.iter().zip(&second).for_each(|(a, b)| assert!(a.bit_eq(b)));
-    second
+    let first = run();
+    if !cfg!(miri) {
+        first.iter().zip(&run()).for_each(|(a, b)| assert!(a.bit_eq(b)));
+    }
+    first
 }
 
 fn gradients<'t>(loss: Var<'t>, wrt: &[Var<'t>]) -> Vec<Var<'t>> {
@@ -45,7 +47,8 @@ fn tiles() {
 #[test]
 fn functions() {
     let found = values(|tape| {
-        let x = tape.var(data(&[19], 1));
+        // With a tail behind any vector.
+        let x = tape.var(data(&[if cfg!(miri) { 5 } else { 19 }], 1));
         let p = x + 1.0;
         [x, x.cast(DType::F32)]
             .into_iter()
@@ -136,7 +139,7 @@ fn places() {
     assert_eq!(found[6].to_vec::<i64>().unwrap(), [1; 24]);
 }
 
-/// A cell in a loop that runs as a script, with products ahead of it, in it and after it, at three orders.
+/// A cell in a loop that runs as a script, with products ahead of it, in it and after it, and its second derivative.
 #[test]
 fn scripts() {
     for reverse in [false, true] {
@@ -177,7 +180,9 @@ fn general_loops() {
         let loss = last.0.sum() + ys.0.square().sum() + ys.1.sum() + empty.0.sum();
         let [gradient] = loss.grad([x]);
         let mut all = vec![last.0, ys.0, ys.1, empty.0, empty.1, gradient, loss.jvp([(x, x)])];
-        all.extend(gradients((gradient * gradient).sum(), &[x]));
+        if !cfg!(miri) {
+            all.extend(gradients((gradient * gradient).sum(), &[x]));
+        }
         all
     });
     assert_eq!(found[4].numel(), 0);
