@@ -1,7 +1,7 @@
 //! Compositions: what is recorded as several operations.
 
 use super::super::dual::{Dual, Duals, broadcast, total};
-use super::{Draw, Entry, FLOATS, Facts, MOVES, SUMS, Use, full, reduced, used};
+use super::{Draw, Entry, FLOATS, Facts, MOVES, SUMS, Use, full, list, reduced, used};
 use crate::ops::Sample;
 use crate::{DType, Var};
 
@@ -349,21 +349,20 @@ pub(crate) static COMPOSED: &[Entry] = &[
             )
         })?
     }),
-    ("one_hot", STEPS, |d, s| {
-        let classes = d.rng.below(4);
+    ("one_hot", MOVES, |d, s| {
+        let classes = 1 + d.rng.below(3);
+        let index = d.index(s, classes);
         let shape: Vec<usize> = s.iter().copied().chain([classes]).collect();
+        let places = list(&index, s);
         used(
             &[s],
-            move |v| {
-                let dtype = v[0].dtype().expect("valid");
-                v[0].cast(DType::I64).one_hot(classes, dtype) * v[0].unsqueeze(-1)
-            },
+            move |v| v[0].tape().constant(&places).one_hot(classes, v[0].dtype().expect("valid")) * v[0].unsqueeze(-1),
             move |x| {
-                Duals::build(&shape, |i| {
-                    let (at, class) = i.split_at(i.len() - 1);
-                    let value = x[0].at(at);
-                    if value.x.trunc() == class[0] as f64 { value } else { c(0.0) }
-                })
+                let data = x[0].data.iter().zip(&index);
+                let row = |(x, hot): (&Dual, &usize)| -> Vec<Dual> {
+                    (0..classes).map(|class| *x * c((class == *hot) as u8 as f64)).collect()
+                };
+                Duals { shape: shape.clone(), data: data.flat_map(row).collect() }
             },
         )
     }),

@@ -10,8 +10,8 @@ mod shaped;
 use super::dual::{Dual, Duals, broadcast, scalar};
 use super::elementwise::apply;
 use super::support::{Rng, WIDE};
-use crate::Var;
 use crate::ops::{Row, Sample, TABLE, Type};
+use crate::{Tensor, Var};
 use composed::{COMPOSED, EACH, Each};
 use shaped::SHAPED;
 
@@ -232,4 +232,9 @@ pub(super) fn reduced(
 
 pub(super) fn full(shape: &[usize]) -> bool {
     shape.iter().all(|n| *n > 0)
+}
+
+/// An index tensor.
+pub(super) fn list(values: &[usize], shape: &[usize]) -> Tensor {
+    Tensor::from_vec(values.iter().map(|i| *i as i64).collect(), shape).expect("counted")
 }

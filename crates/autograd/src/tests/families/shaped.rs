@@ -1,19 +1,14 @@
 //! Operations with rules of their own, and the methods that are one of them under another name.
 
 use super::super::dual::{Dual, Duals, broadcast, total};
-use super::{Draw, Entry, FLOATS, Facts, MOVES, SUMS, Use, full, reduced, used};
-use crate::{DType, ScanOptions, Tensor, Var};
+use super::{Draw, Entry, FLOATS, Facts, MOVES, SUMS, Use, full, list, reduced, used};
+use crate::{DType, ScanOptions, Var};
 
 /// The largest, the smallest with `sign` -1; the mean of those that tie, which share the derivative.
 fn largest(line: &[Dual], sign: f64) -> Dual {
     let best = line.iter().copied().reduce(|a, b| a.extremum(b, sign)).expect("a line that is not empty");
     let tied: Vec<Dual> = line.iter().copied().filter(|v| v.x == best.x).collect();
     Dual { x: best.x, ..total(&tied) / (tied.len() as f64).into() }
-}
-
-/// An index tensor.
-fn list(values: &[usize], shape: &[usize]) -> Tensor {
-    Tensor::from_vec(values.iter().map(|i| *i as i64).collect(), shape).expect("counted")
 }
 
 fn swapped(shape: &[usize], axis: usize, extent: usize) -> Vec<usize> {
