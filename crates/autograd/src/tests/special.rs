@@ -297,3 +297,34 @@ fn the_mixed_derivative_of_pow_at_exponent_0() {
         assert_eq!(mixed[0].value().unwrap().to_f64_vec()[..2], [0.5, 4.0]);
     }
 }
+
+/// PyTorch's derivatives where the samples of the table do not go, for values, zeros of both signs and infinities that tie.
+#[test]
+fn kinks_of_rows() {
+    let inf = f64::INFINITY;
+    let both = |f: for<'t> fn(Var<'t>, Var<'t>) -> Var<'t>, x: f64, y: f64| {
+        let tape = Tape::new();
+        let (x, y) = (tape.var(x), tape.var(y));
+        let [dx, dy] = (f(x, y) * 3).grad([x, y]);
+        (dx.item().unwrap(), dy.item().unwrap(), f(x, y).jvp([(x, tape.constant(1.0f64))]).item().unwrap())
+    };
+    for (x, y) in [(1.5, 1.5), (0.0, -0.0), (inf, inf), (-inf, -inf)] {
+        assert_eq!(both(|x, y| x.maximum(y), x, y), (1.5, 1.5, 0.5), "maximum of {x} and {y}");
+        assert_eq!(both(|x, y| x.minimum(y), x, y), (1.5, 1.5, 0.5), "minimum of {x} and {y}");
+    }
+    assert_eq!(both(|x, y| x.maximum(y), 2.0, 1.0), (3.0, 0.0, 1.0));
+    assert_eq!(both(|x, y| x.minimum(y), 2.0, 1.0), (0.0, 3.0, 0.0));
+    let slope = |f: for<'t> fn(Var<'t>) -> Var<'t>, x: f64| {
+        let tape = Tape::new();
+        let x = tape.var(x);
+        f(x).grad_or_none([x])[0].map_or(0.0, |g| g.item().unwrap())
+    };
+    for zero in [0.0, -0.0] {
+        assert_eq!(slope(|x| x.abs(), zero), 0.0);
+        assert_eq!(slope(|x| x.relu(), zero), 0.0);
+        assert_eq!(slope(|x| x.sign(), zero), 0.0);
+        assert_eq!(slope(|x| x.floor(), zero), 0.0);
+    }
+    assert_eq!((slope(|x| x.abs(), inf), slope(|x| x.abs(), -inf)), (1.0, -1.0));
+    assert_eq!((slope(|x| x.relu(), inf), slope(|x| x.sqrt(), 0.0), slope(|x| x.log(), 0.0)), (1.0, inf, inf));
+}

@@ -15,13 +15,16 @@ use crate::{Tensor, Var};
 use composed::{COMPOSED, EACH, Each};
 use shaped::SHAPED;
 
+type Record = dyn for<'t> Fn(&[Var<'t>]) -> Var<'t>;
+type Reference = dyn Fn(&[Duals]) -> Duals;
+
 /// An operation with its operands' shapes and attributes chosen.
 pub(super) struct Use {
     pub shapes: Vec<Vec<usize>>,
     /// Where each operand may lie.
     pub samples: Vec<Sample>,
-    pub record: Box<dyn for<'t> Fn(&[Var<'t>]) -> Var<'t>>,
-    pub reference: Box<dyn Fn(&[Duals]) -> Duals>,
+    pub record: Box<Record>,
+    pub reference: Box<Reference>,
 }
 
 /// A use over operands of the given shapes.
