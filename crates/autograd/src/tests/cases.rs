@@ -336,6 +336,39 @@ pub(super) static CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "concat of a value with what needs all of it",
+        inputs: &[&[3, 2]],
+        f: |v| {
+            let y = v[0] + v[0];
+            v[0].tape().concat(&[y, y * y.sum_keep(1), y.max_keep(1) - y], 1)
+        },
+        reference: |x| {
+            Array::build(&[3, 6], |i| {
+                let y = |j: usize| 2.0 * x[0].at(&[i[0], j]);
+                let own = y(i[1] % 2);
+                match i[1] / 2 {
+                    0 => own,
+                    1 => own * (y(0) + y(1)),
+                    _ => y(0).max(y(1)) - own,
+                }
+            })
+        },
+        ..CASE
+    },
+    Case {
+        name: "gates with a bias",
+        inputs: &[&[3, 4], &[4]],
+        f: |v| {
+            let [a, b] = ((v[0] + v[1]) * 2).chunk();
+            a * b
+        },
+        reference: |x| {
+            let z = |i: &[usize], j: usize| (x[0].at(&[i[0], j]) + x[1].at(&[j])) * 2.0;
+            Array::build(&[3, 2], |i| z(i, i[1]) * z(i, i[1] + 2))
+        },
+        ..CASE
+    },
+    Case {
         name: "concat of concats",
         inputs: &[&[2, 2]],
         f: |v| {
