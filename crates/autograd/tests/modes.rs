@@ -124,7 +124,8 @@ fn a_constant_cotangent_in_a_loop() {
     let tape = Tape::new();
     let (w, x) = (tape.var(0.5f64), tape.constant(data(&[5], 1)));
     let (last, _) = tape.scan(tape.constant(1.0f64), x, |s, x| {
-        let sum = tape.custom_vjp([s * x, w], |[a, w]| a + w, |v, _, ct| vec![ct, v[1].tape().constant(2.0f64)]);
+        let sum =
+            tape.custom_vjp([s * x, w], |[a, w]| a + w, |[_, w], _, ct| [Some(ct), Some(w.tape().constant(2.0f64))]);
         (sum, ())
     });
     let [g] = last.grad([w]);

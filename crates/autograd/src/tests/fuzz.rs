@@ -148,8 +148,9 @@ fn fuzz_derivatives_are_those_of_dual_numbers() {
         asked.extend((0..n).map(|i| gradient(slope, i)));
         if graph.recipe.tangents {
             for of in std::iter::once(loss).chain(first.iter().copied()) {
-                let tangents = (0..n).map(|j| of.jvp([(vars[j], directions[j])]));
-                asked.push(tangents.reduce(|a, b| a + b).expect("an input"));
+                let tangents = (0..n).filter_map(|j| of.jvp_or_none([(vars[j], directions[j])]));
+                let sum = tangents.reduce(|a, b| a + b);
+                asked.push(sum.unwrap_or_else(|| tape.zeros(of.shape().expect("valid"), DType::F64)));
             }
         }
         let found = tape.eval_all(&asked).unwrap_or_else(|error| panic!("graph {seed}: {error}"));

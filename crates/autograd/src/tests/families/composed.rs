@@ -83,6 +83,12 @@ pub(crate) static EACH: &[Each] = &[
         record: |v| v.hard_sigmoid(),
         reference: |x| clamp(x + c(3.0), 0.0, 6.0) / c(6.0),
     },
+    Each {
+        name: "hard_swish",
+        sample: Sample { low: -4.0, high: 4.0, avoid: &[-3.0, 3.0] },
+        record: |v| v.hard_swish(),
+        reference: |x| x * clamp(x + c(3.0), 0.0, 6.0) / c(6.0),
+    },
     Each { name: "hard_tanh", sample: OFF_ONES, record: |v| v.hard_tanh(), reference: |x| clamp(x, -1.0, 1.0) },
     Each {
         name: "relu6",
@@ -203,10 +209,11 @@ pub(crate) static COMPOSED: &[Entry] = &[
     }),
     ("logsumexp", FLOATS, |d, s| {
         let sum = |l: &[Dual]| total(&l.iter().map(|x| x.exp()).collect::<Vec<_>>()).ln();
-        full(s).then(|| reduced(d, s, |v, a| v.logsumexp(a), None, sum))?
+        full(s).then(|| reduced(d, s, |v, a| v.logsumexp(a), Some(|v, a| v.logsumexp_keep(a)), sum))?
     }),
     ("var_axes", FLOATS, |d, s| match d.coin() {
-        true => full(s).then(|| reduced(d, s, |v, a| v.var_axes(a, 0), None, |l| variance(l, 0)))?,
+        true => full(s)
+            .then(|| reduced(d, s, |v, a| v.var_axes(a, 0), Some(|v, a| v.var_keep(a, 0)), |l| variance(l, 0)))?,
         false => s
             .iter()
             .all(|n| *n > 1)
@@ -227,12 +234,27 @@ pub(crate) static COMPOSED: &[Entry] = &[
                 let tape = v[0].tape();
                 let odd = tape.arange(stripes[axis]).reshape(&stripes[..]);
                 let odd = (odd - odd.cast(DType::F64).mul(0.5).floor().cast(DType::I64) * 2) * 3;
-                (v[0] + odd.cast(v[0].dtype().expect("valid"))).std_axes(at, 0)
+                let x = v[0] + odd.cast(v[0].dtype().expect("valid"));
+                if at < 0 { x.std_axes(at, 0) } else { x.std_keep(at, 0).squeeze(at) }
             },
             move |x| x[0].over(&[axis], shifted),
         )
     }),
-    ("norm", FLOATS, |d, s| full(s).then(|| reduced(d, s, |v, a| v.norm(a), None, norm)?.within(smooth(0.2, 2.0)))?),
+    ("norm", FLOATS, |d, s| {
+        full(s).then(|| reduced(d, s, |v, a| v.norm(a), Some(|v, a| v.norm_keep(a)), norm)?.within(smooth(0.2, 2.0)))?
+    }),
+    ("vector_norm", Facts { smooth: false, ..FLOATS }, |d, s| {
+        let norm =
+            |l: &[Dual]| (total(&l.iter().map(|x| (x.ln() * c(3.0)).exp()).collect::<Vec<_>>()).ln() / c(3.0)).exp();
+        let sum = |l: &[Dual]| total(&l.iter().map(|x| x.abs()).collect::<Vec<_>>());
+        match d.coin() {
+            true => full(s).then(|| {
+                reduced(d, s, |v, a| v.vector_norm(3.0, a), Some(|v, a| v.vector_norm_keep(3.0, a)), norm)?
+                    .within(smooth(0.2, 2.0))
+            })?,
+            false => reduced(d, s, |v, a| v.vector_norm(1.0, a), None, sum)?.within(OFF_ZERO),
+        }
+    }),
     ("layer_norm", FLOATS, |_, s| {
         let axis = s.len().checked_sub(1).filter(|_| full(s))?;
         let f = |j: usize, l: &[Dual]| (l[j] - mean(l)) / (variance(l, 0) + c(0.1)).sqrt();
@@ -272,8 +294,12 @@ pub(crate) static COMPOSED: &[Entry] = &[
         let (axis, at) = filled(d, s)?;
         used(
             &[s],
-            move |v| (v[0].argmax(at) * 10 + v[0].argmin(at)).cast(v[0].dtype().expect("valid")),
-            move |x| x[0].over(&[axis], |l| place(l, 1.0) * c(10.0) + place(l, -1.0)),
+            move |v| {
+                (v[0].argmax(at) * 10 + v[0].argmin(at) + v[0].argmax_keep(at).squeeze(at)
+                    - v[0].argmin_keep(at).squeeze(at))
+                .cast(v[0].dtype().expect("valid"))
+            },
+            move |x| x[0].over(&[axis], |l| place(l, 1.0) * c(11.0)),
         )
     }),
     ("pad", MOVES, |d, s| {

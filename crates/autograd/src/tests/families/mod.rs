@@ -1,10 +1,11 @@
 //! Every operation as a family of random uses, each with its definition over [dual numbers](super::dual): the rows of the
-//! elementwise table, the [other operations](shaped), and the [compositions](composed).
+//! elementwise table, the [other](shaped) [operations](selected), and the [compositions](composed).
 //!
 //! The property tests and the random graphs draw from this one registry. A new operation needs one entry; until it has
 //! one, `every_variant_has_a_family` or `every_method_has_a_family` fails.
 
 mod composed;
+mod selected;
 mod shaped;
 
 use super::dual::{Dual, Duals, broadcast, scalar};
@@ -13,6 +14,7 @@ use super::support::{Rng, WIDE};
 use crate::ops::{Row, Sample, TABLE, Type};
 use crate::{Tensor, Var};
 use composed::{COMPOSED, EACH, Each};
+use selected::SELECTED;
 use shaped::SHAPED;
 
 type Record = dyn for<'t> Fn(&[Var<'t>]) -> Var<'t>;
@@ -147,7 +149,7 @@ pub(super) enum Family {
 pub(super) fn families() -> Vec<Family> {
     let rows = TABLE.iter().map(|row| Family::Row(row));
     let each = EACH.iter().map(Family::Each);
-    rows.chain(each).chain(SHAPED.iter().chain(COMPOSED).map(Family::Shaped)).collect()
+    rows.chain(each).chain(SHAPED.iter().chain(SELECTED).chain(COMPOSED).map(Family::Shaped)).collect()
 }
 
 impl Family {
@@ -240,4 +242,11 @@ pub(super) fn full(shape: &[usize]) -> bool {
 /// An index tensor.
 pub(super) fn list(values: &[usize], shape: &[usize]) -> Tensor {
     Tensor::from_vec(values.iter().map(|i| *i as i64).collect(), shape).expect("counted")
+}
+
+/// A shape or an index with another number on one axis.
+pub(super) fn swapped(shape: &[usize], axis: usize, extent: usize) -> Vec<usize> {
+    let mut shape = shape.to_vec();
+    shape[axis] = extent;
+    shape
 }

@@ -1,20 +1,14 @@
 //! Operations with rules of their own, and the methods that are one of them under another name.
 
 use super::super::dual::{Dual, Duals, broadcast, total};
-use super::{Draw, Entry, FLOATS, Facts, MOVES, SUMS, Use, full, list, reduced, used};
-use crate::{DType, ScanOptions, Var};
+use super::{Draw, Entry, FLOATS, Facts, MOVES, SUMS, Use, full, list, reduced, swapped, used};
+use crate::{DType, ScanOptions};
 
 /// The largest, the smallest with `sign` -1; the mean of those that tie, which share the derivative.
 fn largest(line: &[Dual], sign: f64) -> Dual {
     let best = line.iter().copied().reduce(|a, b| a.extremum(b, sign)).expect("a line that is not empty");
     let tied: Vec<Dual> = line.iter().copied().filter(|v| v.x == best.x).collect();
     Dual { x: best.x, ..total(&tied) / (tied.len() as f64).into() }
-}
-
-fn swapped(shape: &[usize], axis: usize, extent: usize) -> Vec<usize> {
-    let mut shape = shape.to_vec();
-    shape[axis] = extent;
-    shape
 }
 
 fn matmul(draw: &mut Draw<'_>, s: &[usize]) -> Option<Use> {
@@ -118,7 +112,7 @@ pub(super) static SHAPED: &[Entry] = &[
     }),
     ("prod_axes", SUMS, |d, s| {
         let product = |line: &[Dual]| line.iter().fold(1.0.into(), |all, x| all * *x);
-        reduced(d, s, |v, a| v.prod_axes(a), None, product)
+        reduced(d, s, |v, a| v.prod_axes(a), Some(|v, a| v.prod_keep(a)), product)
     }),
     ("matmul", FLOATS, matmul),
     ("reshape", MOVES, |d, s| {
@@ -302,9 +296,8 @@ pub(super) static SHAPED: &[Entry] = &[
         used(
             &[s, s],
             |v| {
-                let rule: for<'t> fn(&[Var<'t>], Var<'t>, Var<'t>) -> Vec<Var<'t>> =
-                    |x, _, ct| vec![ct * x[1], ct * x[0]];
-                let y = v[0].tape().custom_vjp([v[0], v[1]], |[a, b]| a * b, rule);
+                let y =
+                    v[0].tape().custom_vjp([v[0], v[1]], |[a, b]| a * b, |[a, b], _, ct| [Some(ct * b), Some(ct * a)]);
                 y.on_grad(|ct| ct * 1)
             },
             |x| Duals::build(&x[0].shape, |i| x[0].at(i) * x[1].at(i)),
