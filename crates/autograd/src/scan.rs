@@ -445,7 +445,9 @@ impl<'t> Body<'t> {
         let hash = hasher.finish128();
         let node = Node { op, inputs, shape: Shape::scalar(), dtype: DType::Bool, body, hash, at: self.at };
         let id = inner.push(node);
-        inner.bodies[self.id as usize].scan = Some(id);
+        // A loop that depends on nothing of the body in which it stands is recorded outside of it, and so are its values.
+        let info = &mut inner.bodies[self.id as usize];
+        (info.scan, info.parent) = (Some(id), body);
         Var { tape: self.tape, id }
     }
 

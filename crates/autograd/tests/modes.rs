@@ -117,3 +117,17 @@ fn hooks_and_wrong_rules() {
     let error = y.jvp([(x, tape.constant(data(&[3], 2)))]).value().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Gradient);
 }
+
+/// A cotangent that does not change over time counts once for each step.
+#[test]
+fn a_constant_cotangent_in_a_loop() {
+    let tape = Tape::new();
+    let (w, x) = (tape.var(0.5f64), tape.constant(data(&[5], 1)));
+    let (last, _) = tape.scan(tape.constant(1.0f64), x, |s, x| {
+        let sum =
+            tape.custom_vjp([s * x, w], |[a, w]| a + w, |[_, w], _, ct| [Some(ct), Some(w.tape().constant(2.0f64))]);
+        (sum, ())
+    });
+    let [g] = last.grad([w]);
+    assert_eq!(g.item().unwrap(), 10.0);
+}

@@ -130,3 +130,58 @@ fn basics() {
     let [d2y] = dy.grad([x]);
     assert_eq!((y.item().unwrap(), dy.item().unwrap(), d2y.item().unwrap()), (15.0, 8.0, 2.0));
 }
+
+/// Loops in bodies on which they do not depend: they are recorded further out, with all that they hold.
+#[test]
+fn loops_that_do_not_change_over_time() {
+    /// `scan`, or its loop.
+    fn run<'t>(
+        unroll: bool,
+        s: Var<'t>,
+        xs: Var<'t>,
+        step: impl Fn(Var<'t>, Var<'t>) -> (Var<'t>, Var<'t>),
+    ) -> (Var<'t>, Var<'t>) {
+        if !unroll {
+            return s.tape().scan(s, xs, step);
+        }
+        let (mut s, mut ys) = (s, Vec::new());
+        for t in 0..xs.shape().unwrap()[0] {
+            let (next, y) = step(s, xs.get(0, t));
+            s = next;
+            ys.push(y);
+        }
+        (s, s.tape().stack(&ys, 0))
+    }
+    let tape = Tape::new();
+    let (w, x, s0) = (tape.var(data(&[3, 2], 1)), tape.var(data(&[4, 2], 2)), tape.var(data(&[2], 3)));
+    let loss = |unroll: bool| {
+        let (last, ys) = run(unroll, s0, x, |s, x| {
+            // Of these three, one lies in the other and needs none of its values, one needs nothing of either.
+            let (inner, zs) = run(unroll, s, w, |p, row| {
+                let (_, outer) = run(unroll, s, w, |q, row| {
+                    let q = (q * row).sin() + x;
+                    (q, q)
+                });
+                let (_, outermost) = run(unroll, w.get(0, 0), w, |q, row| {
+                    let q = (q * row).cos();
+                    (q, q)
+                });
+                let p = (p + outer.prod_axes(0) * row).tanh() * outermost.sum_axes(0);
+                (p, p * outer.sum_axes(0))
+            });
+            ((inner + s).tanh(), zs.sum_axes(0))
+        });
+        last.sum() + ys.square().sum()
+    };
+    let derivatives = |loss: Var<'_>| -> Vec<Tensor> {
+        let tape = loss.tape();
+        let first = loss.grad([w, x, s0]);
+        let norm = first.iter().map(|g| g.square().sum()).reduce(|a, b| a + b).unwrap();
+        let second = norm.grad([w, x, s0]);
+        let tangent = norm.jvp([(w, w.sin())]);
+        tape.eval_all(&first.into_iter().chain(second).chain([tangent]).collect::<Vec<_>>()).unwrap()
+    };
+    for (a, b) in derivatives(loss(false)).iter().zip(&derivatives(loss(true))) {
+        close(a, b, "derivatives");
+    }
+}

@@ -90,7 +90,7 @@ impl Rule for Matmul {
             // A matrix used by a batch of left operands is used by all their rows at once.
             let value = if sb.rank() == 2 && sa.rank() > 2 {
                 let (k, n) = (sb[0], sb[1]);
-                let rows = sa.numel() / k.max(1);
+                let rows = sa[..sa.rank() - 1].iter().product::<usize>();
                 at.input(0).reshape([rows, k]).t().matmul(ct.reshape([rows, n]))
             } else {
                 at.input(0).t().matmul(ct)

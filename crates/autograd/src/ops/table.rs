@@ -248,11 +248,13 @@ table! {
         result Logic; partials []; samples [OFF_ZERO];
 }
 
-/// ∂(x^y)/∂x = y·x^(y−1), 0 where y = 0.
+/// ∂(x^y)/∂x = y·x^(y−1). Where y = 0 it is 0, also where the other factor is no number; elsewhere the product stays, because it has a
+/// derivative by y.
 fn pow_base<'t>(at: &Local<'_, 't>) -> super::elementwise::Slope<'t> {
     let (x, y) = (at.input(0), at.input(1));
     let slope = y * x.map2(&POW, y - at.lit(1.0));
-    Times(y.eq(at.lit(0.0)).select(at.lit(0.0), slope))
+    let flat = y.eq(at.lit(0.0)).and(x.eq(at.lit(0.0)).or(x.ne(x)));
+    Times(flat.select(at.lit(0.0), slope))
 }
 
 /// ∂(x^y)/∂y = x^y·log x, 0 where x = 0 and y ≥ 0.

@@ -151,6 +151,14 @@ pub(super) static CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "matmul of a batch by a matrix, over nothing",
+        inputs: &[&[2, 3, 0], &[0, 4]],
+        f: |v| v[0].matmul(v[1]),
+        reference: |x| product(&x[0], &x[1], &[2]),
+        integers: false,
+        ..CASE
+    },
+    Case {
         name: "matmul of transposes",
         inputs: &[&[4, 3], &[2, 4]],
         f: |v| v[0].t().matmul(v[1].t()),
@@ -324,6 +332,39 @@ pub(super) static CASES: &[Case] = &[
                 6 => 2.0 * x[0].at(&[i[0], 1]),
                 j => 2.0 * x[0].at(&[i[0], j % 2]),
             })
+        },
+        ..CASE
+    },
+    Case {
+        name: "concat of a value with what needs all of it",
+        inputs: &[&[3, 2]],
+        f: |v| {
+            let y = v[0] + v[0];
+            v[0].tape().concat(&[y, y * y.sum_keep(1), y.max_keep(1) - y], 1)
+        },
+        reference: |x| {
+            Array::build(&[3, 6], |i| {
+                let y = |j: usize| 2.0 * x[0].at(&[i[0], j]);
+                let own = y(i[1] % 2);
+                match i[1] / 2 {
+                    0 => own,
+                    1 => own * (y(0) + y(1)),
+                    _ => y(0).max(y(1)) - own,
+                }
+            })
+        },
+        ..CASE
+    },
+    Case {
+        name: "gates with a bias",
+        inputs: &[&[3, 4], &[4]],
+        f: |v| {
+            let [a, b] = ((v[0] + v[1]) * 2).chunk();
+            a * b
+        },
+        reference: |x| {
+            let z = |i: &[usize], j: usize| (x[0].at(&[i[0], j]) + x[1].at(&[j])) * 2.0;
+            Array::build(&[3, 2], |i| z(i, i[1]) * z(i, i[1] + 2))
         },
         ..CASE
     },

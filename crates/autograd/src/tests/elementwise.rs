@@ -94,7 +94,7 @@ fn common(shapes: &[&[usize]]) -> Shape {
 fn check_values(row: &'static Row, lane: DType, shapes: &[&[usize]], layout: Layout, rng: &mut Rng) {
     let Some(types) = operand_types(row, lane) else { return };
     let inputs: Vec<Tensor> =
-        (0..row.samples.len()).map(|i| sampled(shapes[i], types[i], &row.samples[i], rng)).collect();
+        (0..row.samples.len()).map(|i| layout.suited(sampled(shapes[i], types[i], &row.samples[i], rng))).collect();
     let what = format!("{} in {lane} over {shapes:?}, {layout:?}", row.name);
     let tape = Tape::new();
     let vars: Vec<Var<'_>> = inputs.iter().map(|x| laid_out(&tape, x, layout)).collect();

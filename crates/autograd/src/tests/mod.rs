@@ -3,11 +3,14 @@
 mod cases;
 mod checkpoint;
 mod compositions;
+mod dual;
 mod elementwise;
+mod every;
 mod facts;
+mod families;
 mod fuzz;
-mod generate;
 mod own;
+mod recipe;
 mod selections;
 mod special;
 mod structural;

@@ -136,10 +136,14 @@ fn integer_reference(name: &str, x: i64, y: i64, z: i64) -> i64 {
     }
 }
 
-/// Abramowitz and Stegun 7.1.5, the Maclaurin series; beyond 6 the value is 1 in f64.
+/// Abramowitz and Stegun: the Maclaurin series 7.1.5, and where its terms grow large the continued fraction 7.1.14.
 pub(super) fn erf(x: f64) -> f64 {
-    if x.is_nan() || x.abs() > 6.0 || x == 0.0 {
-        return if x.abs() > 6.0 { x.signum() } else { x };
+    if x.is_nan() || x == 0.0 {
+        return x;
+    }
+    if x.abs() > 2.5 {
+        let fraction = (1..=80).rev().fold(x.abs(), |tail, k| x.abs() + 0.5 * k as f64 / tail);
+        return (1.0 - (-x * x).exp() / (std::f64::consts::PI.sqrt() * fraction)).copysign(x);
     }
     let (mut term, mut sum) = (x, x);
     for n in 1..200 {
@@ -278,4 +282,49 @@ fn a_branch_not_taken_gives_no_nan() {
     let z = tape.var(-1.0f64);
     let [dz] = (z.relu() * f64::INFINITY).grad([z]);
     assert_eq!(dz.item().unwrap(), 0.0, "the slope of relu does not multiply");
+}
+
+/// ∂²(x^y)/∂x∂y = x^(y−1)·(1 + y·log x), where y = 0 too; there are no numbers at x = 0.
+#[test]
+fn the_mixed_derivative_of_pow_at_exponent_0() {
+    let tape = Tape::new();
+    let x = tape.var(Tensor::from_slice(&[2.0, 0.25, 0.0, f64::NAN], [4]).unwrap());
+    let y = tape.var(Tensor::from_slice(&[0.0; 4], [4]).unwrap());
+    let [by_x, by_y] = x.pow(y).sum().grad([x, y]);
+    assert_eq!(by_x.value().unwrap().to_f64_vec(), [0.0; 4]);
+    assert_eq!(by_y.value().unwrap().to_f64_vec()[..2], [2f64.ln(), 0.25f64.ln()]);
+    for mixed in [by_x.sum().grad([y]), by_y.sum().grad([x])] {
+        assert_eq!(mixed[0].value().unwrap().to_f64_vec()[..2], [0.5, 4.0]);
+    }
+}
+
+/// PyTorch's derivatives where the samples of the table do not go, for values, zeros of both signs and infinities that tie.
+#[test]
+fn kinks_of_rows() {
+    let inf = f64::INFINITY;
+    let both = |f: for<'t> fn(Var<'t>, Var<'t>) -> Var<'t>, x: f64, y: f64| {
+        let tape = Tape::new();
+        let (x, y) = (tape.var(x), tape.var(y));
+        let [dx, dy] = (f(x, y) * 3).grad([x, y]);
+        (dx.item().unwrap(), dy.item().unwrap(), f(x, y).jvp([(x, tape.constant(1.0f64))]).item().unwrap())
+    };
+    for (x, y) in [(1.5, 1.5), (0.0, -0.0), (inf, inf), (-inf, -inf)] {
+        assert_eq!(both(|x, y| x.maximum(y), x, y), (1.5, 1.5, 0.5), "maximum of {x} and {y}");
+        assert_eq!(both(|x, y| x.minimum(y), x, y), (1.5, 1.5, 0.5), "minimum of {x} and {y}");
+    }
+    assert_eq!(both(|x, y| x.maximum(y), 2.0, 1.0), (3.0, 0.0, 1.0));
+    assert_eq!(both(|x, y| x.minimum(y), 2.0, 1.0), (0.0, 3.0, 0.0));
+    let slope = |f: for<'t> fn(Var<'t>) -> Var<'t>, x: f64| {
+        let tape = Tape::new();
+        let x = tape.var(x);
+        f(x).grad_or_none([x])[0].map_or(0.0, |g| g.item().unwrap())
+    };
+    for zero in [0.0, -0.0] {
+        assert_eq!(slope(|x| x.abs(), zero), 0.0);
+        assert_eq!(slope(|x| x.relu(), zero), 0.0);
+        assert_eq!(slope(|x| x.sign(), zero), 0.0);
+        assert_eq!(slope(|x| x.floor(), zero), 0.0);
+    }
+    assert_eq!((slope(|x| x.abs(), inf), slope(|x| x.abs(), -inf)), (1.0, -1.0));
+    assert_eq!((slope(|x| x.relu(), inf), slope(|x| x.sqrt(), 0.0), slope(|x| x.log(), 0.0)), (1.0, inf, inf));
 }

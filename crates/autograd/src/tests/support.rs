@@ -76,14 +76,38 @@ pub(super) enum Layout {
     Kept,
     /// The middle of a larger value.
     Sliced,
+    /// One entry of the first axis, repeated: the strides hold a zero.
+    Expanded,
+    /// Turned round along the last axis, twice.
+    Flipped,
     /// An intermediate value: the producer may be fused or computed in place.
     Computed,
 }
 
-pub(super) const LAYOUTS: [Layout; 5] =
-    [Layout::Plain, Layout::Transposed, Layout::Kept, Layout::Sliced, Layout::Computed];
+pub(super) const LAYOUTS: [Layout; 7] = [
+    Layout::Plain,
+    Layout::Transposed,
+    Layout::Kept,
+    Layout::Sliced,
+    Layout::Expanded,
+    Layout::Flipped,
+    Layout::Computed,
+];
 
-/// Records `value` so that the operation under test sees the layout.
+impl Layout {
+    /// The value, or the nearest one that can have the layout.
+    pub(super) fn suited(self, value: Tensor) -> Tensor {
+        let shape = value.shape().clone();
+        if self != Layout::Expanded || shape.rank() == 0 || shape.numel() == 0 {
+            return value;
+        }
+        let row = value.narrow(0, 0, 1).unwrap().to_f64_vec();
+        let rows: Vec<f64> = (0..shape[0]).flat_map(|_| row.iter().copied()).collect();
+        Tensor::from_vec(rows, shape).unwrap().cast(value.dtype())
+    }
+}
+
+/// Records `value`, which [suits](Layout::suited) the layout, so that the operation under test sees it.
 pub(super) fn laid_out<'t>(tape: &'t Tape, value: &Tensor, layout: Layout) -> Var<'t> {
     let rank = value.shape().rank();
     match layout {
@@ -104,6 +128,13 @@ pub(super) fn laid_out<'t>(tape: &'t Tape, value: &Tensor, layout: Layout) -> Va
             // Kept, so that the operation reads a strided leaf and not the parts of a concat.
             let wide = computed(tape.concat(&[other, plain, other], axis));
             wide.narrow(axis, extent, extent)
+        }
+        Layout::Expanded if rank >= 1 && value.numel() > 0 => {
+            tape.var(value.narrow(0, 0, 1).unwrap().contiguous()).expand(value.shape())
+        }
+        Layout::Flipped if rank >= 1 => {
+            let turned = tape.var(value).flip(-1);
+            computed(turned).flip(-1)
         }
         Layout::Computed => {
             let plain = tape.var(value);
