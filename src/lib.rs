@@ -14,7 +14,8 @@ pub mod prelude {
         Conv1dOptions, DType, Error, Gradients, Operand, Param, ParamTree, Result, ScanOptions, Shape, Tape, Tensor,
         Tree, Var,
     };
-    pub use wengert_nn::{Carried, Cell, Cx, Linear, LstmCell, Module, Rnn, Tree, init, io, loss};
+    pub use wengert_nn::cells::*;
+    pub use wengert_nn::{Carried, Cell, Cx, Linear, Module, Rnn, Tree, init, io, loss};
     pub use wengert_optim::{Sgd, clip_grad_norm};
 }
 

@@ -146,6 +146,15 @@ fn files_fit_the_line_budget() {
     assert!(long.is_empty(), "at most {LINES} lines, please: {}", long.join(", "));
 }
 
+/// A cell reads in one sitting.
+#[test]
+fn cells_are_short() {
+    for path in sources(&root().join("crates/nn/src/cells")) {
+        let lines = read(&path).lines().count();
+        assert!(lines <= 120, "{} has {lines} lines, at most 120 please", path.display());
+    }
+}
+
 #[test]
 fn planted_violations_are_seen() {
     for line in [

@@ -2,6 +2,7 @@
 
 mod support;
 
+use rand::{SeedableRng, rngs::StdRng};
 use support::{Fixture, close};
 use wengert::nn::loss::{CrossEntropy, Reduction};
 use wengert::prelude::*;
@@ -66,6 +67,90 @@ fn lstm_in_single_precision() -> Result<()> {
     ["lstm_l1_f32", "lstm_l1_state_f32", "lstm_l2_f32", "lstm_l2_state_f32"]
         .iter()
         .try_for_each(|case| lstm(case, 1e-5))
+}
+
+/// One layer from a given state against a case of `cells_f64`. Parameters are given under PyTorch's names; the biases have been set.
+fn one_layer<C: Cell>(
+    case: &str,
+    cell: C,
+    matrices: &[(&str, &Param)],
+    biases: &[(&str, &Param)],
+    state: impl for<'t> Fn(&[Var<'t>]) -> C::State<'t>,
+) -> Result<()> {
+    let fixture = Fixture::open("cells_f64");
+    let get = |name: &str| fixture.get(&format!("{case}.{name}"));
+    for (name, param) in matrices {
+        param.set(get(name).transpose(0, 1)?)?;
+    }
+    let net = Rnn::new(cell);
+    let tape = Tape::new();
+    let x = tape.var(get("x"));
+    let names: &[&str] = if fixture.has(&format!("{case}.c0")) { &["h0", "c0"] } else { &["h0"] };
+    let start: Vec<Var<'_>> = names.iter().map(|name| tape.var(get(name))).collect();
+    let layer: Vec<Var<'_>> = start.iter().map(|v| v.get(0, 0)).collect();
+    let (y, last) = net.forward_from(&Cx::train(&tape), x, vec![state(&layer)]);
+    let mut results = vec![("y", y)];
+    results.extend(["h_n", "c_n"].into_iter().zip(last[0].leaves().into_iter().map(|v| v.unsqueeze(0))));
+    let loss = results.iter().map(|(name, v)| (*v * get(&format!("ct_{name}"))).sum()).reduce(|a, b| a + b);
+    let gradients = loss.expect("there are results").backward()?;
+    for (name, value) in results {
+        close(&value.value()?, get(name), 1e-12, &format!("{case}, {name}"));
+    }
+    let wanted = |name: &str| get(&format!("grad.{name}"));
+    close(gradients.wrt(x).expect("the loss depends on it"), wanted("x"), 1e-12, &format!("{case}, x"));
+    for (name, v) in names.iter().zip(start) {
+        close(gradients.wrt(v).expect("the loss depends on it"), wanted(name), 1e-12, &format!("{case}, {name}"));
+    }
+    let found = |param: &Param| gradients.get(param).expect("the loss depends on it").clone();
+    for (name, param) in matrices {
+        close(&found(param), &wanted(name).transpose(0, 1)?, 1e-12, &format!("{case}, {name}"));
+    }
+    for (name, param) in biases {
+        let wanted = wanted(name);
+        let own = found(param);
+        // The bias inside of the reset is the last of PyTorch's three.
+        let skipped = wanted.numel() - own.numel();
+        close(&own, &wanted.narrow(0, skipped, own.numel())?, 1e-12, &format!("{case}, {name}"));
+    }
+    Ok(())
+}
+
+/// PyTorch's biases of a case.
+fn biases(case: &str) -> [Vec<f64>; 2] {
+    let fixture = Fixture::open("cells_f64");
+    ["ih", "hh"].map(|kind| fixture.get(&format!("{case}.bias_{kind}_l0")).to_f64_vec())
+}
+
+#[test]
+fn other_cells_in_double_precision() -> Result<()> {
+    let rng = &mut StdRng::seed_from_u64(0);
+    let (input, hidden) = (4, 6);
+    let names = ["weight_ih_l0", "weight_hh_l0", "weight_hr_l0"];
+    for (case, activation) in [("rnn_tanh", Activation::Tanh), ("rnn_relu", Activation::Relu)] {
+        let cell = ElmanCell::new(input, hidden, rng).with_activation(activation);
+        let [a, b] = biases(case);
+        cell.set_dtype(DType::F64)?;
+        init::change(&cell.b, 0..hidden, |i, _| a[i] + b[i]);
+        let (w, u, bias) = (cell.w.clone(), cell.u.clone(), cell.b.clone());
+        one_layer(case, cell, &[(names[0], &w), (names[1], &u)], &[("bias_ih_l0", &bias)], |s| s[0])?;
+    }
+
+    let cell = GruCell::new(input, hidden, rng);
+    cell.set_dtype(DType::F64)?;
+    let [a, b] = biases("gru");
+    init::change(&cell.b, 0..3 * hidden, |i, _| a[i] + if i < 2 * hidden { b[i] } else { 0.0 });
+    init::change(&cell.b_u, 0..hidden, |i, _| b[2 * hidden + i]);
+    let (w, u, outer, inner) = (cell.w.clone(), cell.u.clone(), cell.b.clone(), cell.b_u.clone());
+    let own = [("bias_ih_l0", &outer), ("bias_hh_l0", &inner)];
+    one_layer("gru", cell, &[(names[0], &w), (names[1], &u)], &own, |s| s[0])?;
+
+    let cell = Projected::new(LstmCell::new(input, hidden, rng), 2, rng);
+    cell.set_dtype(DType::F64)?;
+    let [a, b] = biases("lstm_proj");
+    init::change(&cell.cell.b, 0..4 * hidden, |i, _| a[i] + b[i]);
+    let (w, u, bias, p) = (cell.cell.w.clone(), cell.cell.u.clone(), cell.cell.b.clone(), cell.p.clone());
+    let matrices = [(names[0], &w), (names[1], &u), (names[2], &p)];
+    one_layer("lstm_proj", cell, &matrices, &[("bias_ih_l0", &bias)], |s| (s[0], s[1]))
 }
 
 #[test]

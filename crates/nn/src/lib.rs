@@ -25,7 +25,7 @@ pub use wengert_autograd as autograd;
 
 mod carried;
 mod cell;
-mod cells;
+pub mod cells;
 mod cx;
 mod explain;
 pub mod init;
@@ -36,7 +36,7 @@ mod rnn;
 
 pub use carried::Carried;
 pub use cell::Cell;
-pub use cells::LstmCell;
+pub use cells::*;
 pub use cx::Cx;
 pub use explain::explain;
 pub use linear::Linear;

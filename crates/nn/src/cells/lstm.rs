@@ -1,6 +1,7 @@
 //! The long short-term memory cell with forget gate.
 
 use crate::cell::Cell;
+use crate::cells::Gate;
 use crate::cx::Cx;
 use crate::{Module, init};
 use rand::Rng;
@@ -15,6 +16,7 @@ use wengert_autograd::{Error, ErrorKind, Param, Result, Tensor, Var};
 /// ```
 ///
 /// The gates are columns of one matrix, in PyTorch's order i, f, g, o: `w = [W_i W_f W_g W_o]`. A clone shares the parameters.
+/// Other formulas are cells of their own: `PeepholeLstmCell`, `CoupledLstmCell`, `LayerNormLstmCell`.
 #[derive(Clone, Debug, Module)]
 pub struct LstmCell {
     /// Input weights `[I, 4H]`.
@@ -23,42 +25,52 @@ pub struct LstmCell {
     pub u: Param,
     /// Biases `[4H]`.
     pub b: Param,
-    hidden: usize,
+    gate: Gate,
+    clip: f64,
+    pub(super) hidden: usize,
 }
 
 impl LstmCell {
     /// A cell with all weights drawn from `uniform(±1/√hidden)`, as PyTorch draws them.
     pub fn new(input: usize, hidden: usize, rng: &mut impl Rng) -> LstmCell {
-        let bound = 1.0 / (hidden.max(1) as f64).sqrt();
-        let mut draw = |shape: &[usize]| Param::new(init::uniform(shape, bound, rng));
-        LstmCell { w: draw(&[input, 4 * hidden]), u: draw(&[hidden, 4 * hidden]), b: draw(&[4 * hidden]), hidden }
+        let mut draw = init::recurrent(hidden, rng);
+        LstmCell::of(draw(&[input, 4 * hidden]), draw(&[hidden, 4 * hidden]), draw(&[4 * hidden]), hidden)
     }
 
-    /// The cell with `bias` added to the biases of its forget gate. 1 is usual: the cell starts by remembering
-    /// (Jozefowicz, Zaremba & Sutskever 2015).
+    /// The cell with `bias` added to the biases of its forget gate; see [`init::forget_bias`].
     pub fn with_forget_bias(self, bias: f64) -> LstmCell {
-        let value = self.b.value();
-        let mut values = value.to_f64_vec();
-        values[self.hidden..2 * self.hidden].iter_mut().for_each(|b| *b += bias);
-        let raised = Tensor::from_vec(values, value.shape()).map(|t| t.cast(value.dtype()));
-        // The shape and type are those that the parameter has.
-        let set = raised.and_then(|raised| self.b.set(raised));
-        debug_assert!(set.is_ok());
+        init::forget_bias(&self.b, self.hidden..2 * self.hidden, bias);
         self
     }
 
+    /// The cell with forget and input gates biased for memories of 1 to `longest` steps; see [`init::chrono`].
+    pub fn with_chrono(self, longest: f64, rng: &mut impl Rng) -> LstmCell {
+        let bias = init::chrono(self.hidden, longest, rng).to_f64_vec();
+        init::change(&self.b, self.hidden..2 * self.hidden, |i, _| bias[i]);
+        init::change(&self.b, 0..self.hidden, |i, _| -bias[i]);
+        self
+    }
+
+    /// The cell with another function for its gates i, f, o.
+    pub fn with_gate(self, gate: Gate) -> LstmCell {
+        LstmCell { gate, ..self }
+    }
+
+    /// The cell with `c'` clamped to `±bound` before it is read out (Sak, Senior & Beaufays 2014; TensorFlow's `cell_clip`).
+    /// Where it is clamped, no derivative flows.
+    pub fn with_cell_clip(self, bound: f64) -> LstmCell {
+        LstmCell { clip: bound, ..self }
+    }
+
     /// A cell with given weights: `w` `[I, 4H]`, `u` `[H, 4H]`, `b` `[4H]`, all F32 or all F64.
-    ///
     /// Of PyTorch's tensors `w` is `weight_ih` transposed, `u` is `weight_hh` transposed, and `b` is `bias_ih + bias_hh`.
     ///
     /// ```
     /// use wengert_autograd::{DType, Tensor};
     /// use wengert_nn::LstmCell;
     /// let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F64);
-    /// let cell = LstmCell::from_tensors(zeros(&[3, 8]), zeros(&[2, 8]), zeros(&[8]))?;
-    /// assert_eq!(cell.hidden(), 2);
-    /// let error = LstmCell::from_tensors(zeros(&[3, 8]), zeros(&[2, 8]), zeros(&[6])).unwrap_err();
-    /// assert!(error.to_string().contains("b f64 [6]"));
+    /// assert_eq!(LstmCell::from_tensors(zeros(&[3, 8]), zeros(&[2, 8]), zeros(&[8]))?.hidden(), 2);
+    /// assert!(LstmCell::from_tensors(zeros(&[3, 8]), zeros(&[2, 8]), zeros(&[6])).is_err());
     /// # Ok::<(), wengert_autograd::Error>(())
     /// ```
     ///
@@ -68,19 +80,19 @@ impl LstmCell {
     pub fn from_tensors(w: Tensor, u: Tensor, b: Tensor) -> Result<LstmCell> {
         let hidden = u.shape().first().copied().unwrap_or(0);
         let gates = 4 * hidden;
-        let shapes =
-            w.shape().rank() == 2 && w.shape()[1] == gates && *u.shape() == [hidden, gates] && *b.shape() == [gates];
-        if !shapes || !u.dtype().is_float() || w.dtype() != u.dtype() || b.dtype() != u.dtype() {
-            let list = [("w", &w), ("u", &u), ("b", &b)].map(|(name, t)| format!("{name} {} {}", t.dtype(), t.shape()));
+        let all = [("w", &w), ("u", &u), ("b", &b)];
+        let shapes = w.shape().rank() == 2 && w.shape()[1] == gates && *u.shape() == [hidden, gates];
+        let types = u.dtype().is_float() && all.iter().all(|(_, t)| t.dtype() == u.dtype());
+        if !shapes || *b.shape() != [gates] || !types {
+            let found = all.map(|(name, t)| format!("{name} {} {}", t.dtype(), t.shape())).join(", ");
             let remedy = "expected w [I, 4H], u [H, 4H], b [4H], all f32 or all f64";
-            return Err(Error::new(
-                ErrorKind::Shape,
-                "LstmCell::from_tensors",
-                format!("found {}", list.join(", ")),
-                remedy,
-            ));
+            return Err(Error::new(ErrorKind::Shape, "LstmCell::from_tensors", format!("found {found}"), remedy));
         }
-        Ok(LstmCell { w: Param::new(w), u: Param::new(u), b: Param::new(b), hidden })
+        Ok(LstmCell::of(Param::new(w), Param::new(u), Param::new(b), hidden))
+    }
+
+    fn of(w: Param, u: Param, b: Param, hidden: usize) -> LstmCell {
+        LstmCell { w, u, b, gate: Gate::Sigmoid, clip: f64::INFINITY, hidden }
     }
 
     /// The number of units, H.
@@ -100,8 +112,9 @@ impl Cell for LstmCell {
     fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
         let z = x.matmul(&self.w) + h.matmul(&self.u) + &self.b;
         let [i, f, g, o] = z.chunk();
-        let c = f.sigmoid() * c + i.sigmoid() * g.tanh();
-        let h = o.sigmoid() * c.tanh();
+        let [i, f, o] = [i, f, o].map(|z| self.gate.apply(z));
+        let c = (f * c + i * g.tanh()).clamp(-self.clip, self.clip);
+        let h = o * c.tanh();
         (h, (h, c))
     }
 }

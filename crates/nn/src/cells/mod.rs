@@ -1,7 +1,51 @@
 //! Cells, one file each.
 
+mod antisymmetric;
+mod clipped;
+mod cornn;
+mod coupled;
+mod elman;
+mod gate;
+mod gru;
+mod highway;
+mod indrnn;
+mod janet;
+mod layer_norm_lstm;
+mod ligru;
 mod lstm;
+mod lstm1997;
+mod mgu;
+mod min_gru;
+mod min_lstm;
+mod mlstm;
+mod multiplicative;
+mod peephole;
+mod projected;
 #[cfg(feature = "proptest")]
 mod random;
+mod slstm;
+mod sru;
 
+pub use antisymmetric::AntisymmetricCell;
+pub use clipped::Clipped;
+pub use cornn::CoRnnCell;
+pub use coupled::CoupledLstmCell;
+pub use elman::{Activation, ElmanCell};
+pub use gate::Gate;
+pub use gru::{GruCell, ResetBeforeGruCell};
+pub use highway::HighwayCell;
+pub use indrnn::IndRnnCell;
+pub use janet::JanetCell;
+pub use layer_norm_lstm::LayerNormLstmCell;
+pub use ligru::LiGruCell;
 pub use lstm::LstmCell;
+pub use lstm1997::Lstm1997Cell;
+pub use mgu::MguCell;
+pub use min_gru::MinGruCell;
+pub use min_lstm::MinLstmCell;
+pub use mlstm::{MLstmCell, MLstmState};
+pub use multiplicative::MultiplicativeLstmCell;
+pub use peephole::PeepholeLstmCell;
+pub use projected::{Projected, Recurrent};
+pub use slstm::{SLstmCell, SLstmState};
+pub use sru::SruCell;
