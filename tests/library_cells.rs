@@ -240,21 +240,23 @@ fn table(visit: &mut impl Visit) {
         }
         s[0].clone()
     });
-    visit.row("MLstmCell", nn::MLstmCell::new(I, H, rng), &[H * H, H], |p, x, s| {
-        // Without the scale m.
-        let [q, k, v, o] = [0, 1, 2, 3].map(|gate| units(|j| p.input(x, gate, j)));
-        let [i, f] = [0, 1].map(|gate| p.dot(x, "w_gates", gate) + p.at("b_gates", gate));
-        let k = units(|j| k[j] / (H as f64).sqrt());
-        for j in 0..H {
-            for l in 0..H {
-                s[0][j * H + l] = sigmoid(f) * s[0][j * H + l] + i.exp() * v[j] * k[l];
-            }
-            s[1][j] = sigmoid(f) * s[1][j] + i.exp() * k[j];
+    visit.row("MLstmCell", nn::MLstmCell::new(I, H, rng), &[H * H, H], mlstm);
+}
+
+fn mlstm(p: &Weights, x: &[f64], s: &mut [Vec<f64>]) -> Vec<f64> {
+    // Without the scale m.
+    let [q, k, v, o] = [0, 1, 2, 3].map(|gate| units(|j| p.input(x, gate, j)));
+    let [i, f] = [0, 1].map(|gate| p.dot(x, "w_gates", gate) + p.at("b_gates", gate));
+    let k = units(|j| k[j] / (H as f64).sqrt());
+    for j in 0..H {
+        for l in 0..H {
+            s[0][j * H + l] = sigmoid(f) * s[0][j * H + l] + i.exp() * v[j] * k[l];
         }
-        let weight: f64 = (0..H).map(|l| s[1][l] * q[l]).sum();
-        let read = |j| (0..H).map(|l| s[0][j * H + l] * q[l]).sum::<f64>();
-        units(|j| sigmoid(o[j]) * read(j) / weight.abs().max(1.0))
-    });
+        s[1][j] = sigmoid(f) * s[1][j] + i.exp() * k[j];
+    }
+    let weight: f64 = (0..H).map(|l| s[1][l] * q[l]).sum();
+    let read = |j| (0..H).map(|l| s[0][j * H + l] * q[l]).sum::<f64>();
+    units(|j| sigmoid(o[j]) * read(j) / weight.abs().max(1.0))
 }
 
 fn lstm_step(p: &Weights, x: &[f64], s: &mut [Vec<f64>], gate: fn(f64) -> f64, clip: f64) -> Vec<f64> {
@@ -329,6 +331,11 @@ fn values_are_those_of_the_formulas() {
     let cell = nn::SruCell::new(H, H, &mut StdRng::seed_from_u64(0));
     randomise(&cell);
     compare("SruCell of equal sizes", cell, H, &[H], |p, x, s| sru(p, x, s, x));
+    // Sums of keys large enough, of either sign, to be divided by.
+    let cell = nn::MLstmCell::new(I, H, &mut StdRng::seed_from_u64(0));
+    randomise(&cell);
+    init::change(&cell.b, 0..2 * H, |_, b| 5.0 * b);
+    compare("MLstmCell of large sums", cell, I, &[H * H, H], mlstm);
 }
 
 #[test]
@@ -373,6 +380,31 @@ fn no_cell_is_without_a_test() {
     // The random cells of the gradient checks have tests of their own.
     found.remove("RandomCell");
     assert_eq!(found.iter().map(String::as_str).collect::<BTreeSet<_>>(), tested.0);
+}
+
+/// Every cell runs in F32 and is explained; a stack of projected cells knows its sizes.
+#[test]
+fn cells_are_at_home_in_the_library() {
+    struct AtHome;
+    impl Visit for AtHome {
+        fn row<C: Cell>(&mut self, name: &'static str, cell: C, _: &[usize], _: Step) {
+            let explained = nn::explain(&cell, I).unwrap_or_else(|e| panic!("{name}: {e}")).to_string();
+            assert!(explained.contains("∂L/∂"), "{name}: {explained}");
+            let tape = Tape::new();
+            let (y, _) =
+                Rnn::new(cell).forward(&Cx::train(&tape), tape.constant(Tensor::full([T, B, I], 0.3, DType::F32)));
+            let y = y.value().unwrap();
+            assert!(y.dtype() == DType::F32 && y.to_f64_vec().iter().all(|y| y.is_finite()), "{name}");
+        }
+    }
+    table(&mut AtHome);
+    let mut sizes = Vec::new();
+    Rnn::stack(2, I, |_, input| {
+        sizes.push(input);
+        let rng = &mut StdRng::seed_from_u64(0);
+        nn::Projected::new(nn::LstmCell::new(input, H + 1, rng), P, rng)
+    });
+    assert_eq!(sizes, [I, P]);
 }
 
 /// Options of the LSTMs go together.

@@ -44,8 +44,7 @@ impl Cell for CoupledLstmCell {
     }
 
     fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let z = x.matmul(&self.w) + h.matmul(&self.u) + &self.b;
-        let [f, g, o] = z.chunk();
+        let [f, g, o] = (x.matmul(&self.w) + h.matmul(&self.u) + &self.b).chunk();
         let f = f.sigmoid();
         let c = f * c + (1 - f) * g.tanh();
         let h = o.sigmoid() * c.tanh();

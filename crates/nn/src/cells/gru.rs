@@ -6,7 +6,7 @@ use crate::{Module, init};
 use rand::Rng;
 use wengert_autograd::{Param, Var};
 
-/// The gated recurrent unit with its reset after the product, as in PyTorch and cuDNN (Cho et al. 2014, arXiv 1406.1078v3):
+/// The gated recurrent unit with its reset after the product, as in PyTorch and cuDNN (Cho et al. 2014, arXiv 1406.1078v1):
 ///
 /// ```text
 /// r = σ(x·W_r + h·U_r + b_r)      z = σ(x·W_z + h·U_z + b_z)
@@ -56,7 +56,7 @@ impl Cell for GruCell {
     }
 }
 
-/// The gated recurrent unit with its reset before the product (Cho et al. 2014, arXiv 1406.1078v1; Chung et al. 2014, arXiv 1412.3555):
+/// The gated recurrent unit with its reset before the product (Cho et al. 2014, arXiv 1406.1078v3; Chung et al. 2014, arXiv 1412.3555):
 ///
 /// ```text
 /// r = σ(x·W_r + h·U_r + b_r)      z = σ(x·W_z + h·U_z + b_z)

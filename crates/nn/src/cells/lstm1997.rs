@@ -45,8 +45,7 @@ impl Cell for Lstm1997Cell {
     }
 
     fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let z = x.matmul(&self.w) + h.matmul(&self.u) + &self.b;
-        let [i, g, o] = z.chunk();
+        let [i, g, o] = (x.matmul(&self.w) + h.matmul(&self.u) + &self.b).chunk();
         let c = c + i.sigmoid() * 2 * (g / 2).tanh();
         let h = o.sigmoid() * (c / 2).tanh();
         (h, (h, c))

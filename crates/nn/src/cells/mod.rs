@@ -1,4 +1,19 @@
 //! Cells, one file each.
+//!
+//! A cell's matrices are `w`, which reads the input, and `u`, which reads the state, with one block of columns for each gate, in the order
+//! that its documentation says; `b` are the biases. All fields are public, and [`init`](crate::init) has other initial values:
+//!
+//! ```
+//! use rand::{SeedableRng, rngs::StdRng};
+//! use wengert_nn::{CoupledLstmCell, init};
+//! let mut rng = StdRng::seed_from_u64(0);
+//! let cell = CoupledLstmCell::new(10, 64, &mut rng);
+//! init::forget_bias(&cell.b, 0..64, 1.0);
+//! cell.u.set(init::blocks(3, || init::orthogonal([64, 64], 1.0, &mut rng))?)?;
+//! # Ok::<(), wengert_autograd::Error>(())
+//! ```
+//!
+//! [`Clipped`] goes around any cell, and [`Projected`] around an LSTM. An option of the same formulas is a method (`with_..`), other formulas are another cell.
 
 mod antisymmetric;
 mod clipped;

@@ -52,8 +52,7 @@ impl Cell for PeepholeLstmCell {
     }
 
     fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let z = x.matmul(&self.w) + h.matmul(&self.u) + &self.b;
-        let [i, f, g, o] = z.chunk();
+        let [i, f, g, o] = (x.matmul(&self.w) + h.matmul(&self.u) + &self.b).chunk();
         let (i, f) = ((i + c * &self.p_i).sigmoid(), (f + c * &self.p_f).sigmoid());
         let c = f * c + i * g.tanh();
         let h = (o + c * &self.p_o).sigmoid() * c.tanh();
