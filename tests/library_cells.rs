@@ -331,11 +331,13 @@ fn values_are_those_of_the_formulas() {
     let cell = nn::SruCell::new(H, H, &mut StdRng::seed_from_u64(0));
     randomise(&cell);
     compare("SruCell of equal sizes", cell, H, &[H], |p, x, s| sru(p, x, s, x));
-    // Sums of keys large enough, of either sign, to be divided by.
-    let cell = nn::MLstmCell::new(I, H, &mut StdRng::seed_from_u64(0));
-    randomise(&cell);
-    init::change(&cell.b, 0..2 * H, |_, b| 5.0 * b);
-    compare("MLstmCell of large sums", cell, I, &[H * H, H], mlstm);
+    // Sums of keys, of either sign, that are divided by.
+    for sign in [-3.0, 3.0] {
+        let cell = nn::MLstmCell::new(I, H, &mut StdRng::seed_from_u64(0));
+        randomise(&cell);
+        init::change(&cell.b, 0..2 * H, |i, _| if i < H { 3.0 } else { sign });
+        compare("MLstmCell of large sums", cell, I, &[H * H, H], mlstm);
+    }
 }
 
 #[test]
