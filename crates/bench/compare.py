@@ -161,6 +161,14 @@ def check(sides, mode, systems):
                         sys.exit(f"{ours} and {system} differ in their {name}: {own} {other}")
 
 
+def check_onnx(sides):
+    """The model that ONNX Runtime is given must be PyTorch's LSTM."""
+    script = [sides.options.python, str(HERE / "peers" / "run.py"), "infer", "--systems", "onnx_step"]
+    found = run([*script, "--shapes", "seed", "--check"])[0]["difference"]
+    if not found < 1e-5:
+        sys.exit(f"onnxruntime and torch differ by {found} with the same weights")
+
+
 def measure(sides, mode, ours, peers, shape, threads, dtype):
     """By key: the rows of wengert and of each peer, one a round."""
     found = {}
@@ -332,6 +340,8 @@ def main():
             parser.error(f"{mode} has no system '{unknown[0]}': give all, or of {', '.join(chosen)}")
         if mode in ("train", "cells"):
             check(sides, mode, systems)
+        if mode == "infer":
+            check_onnx(sides)
         named = (options.shapes or SHAPES.get(mode, "")).split(",") if mode not in ("ops", "optim") else [None]
         threads = options.threads
         if mode == "scaling":

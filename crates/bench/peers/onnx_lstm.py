@@ -41,16 +41,21 @@ def node(op, inputs, outputs, **integers):
     return b"".join(names) + field(4, op) + b"".join(attributes)
 
 
+def drawn(inputs, hidden, layers):
+    """For each layer W [1, 4H, I], R [1, 4H, H] and both biases [1, 8H], their gates in ONNX's order i, o, f, c."""
+    rng, bound = np.random.default_rng(0), hidden**-0.5
+    sizes = [inputs] + [hidden] * (layers - 1)
+    shapes = [[(1, 4 * hidden, size), (1, 4 * hidden, hidden), (1, 8 * hidden)] for size in sizes]
+    return [[rng.uniform(-bound, bound, shape).astype(np.float32) for shape in layer] for layer in shapes]
+
+
 def model(steps, batch, inputs, hidden, layers):
     """Layers of LSTM: x and, for each layer, h and c; gives y [T, B, H] and the states [1, B, H]."""
-    rng, graph = np.random.default_rng(0), []
+    weights, graph = drawn(inputs, hidden, layers), []
     ins, outs, sequence = [value_info("x", (steps, batch, inputs))], [], "x"
     squeezed = initializer_ints("axis", [1])
     for n in range(layers):
-        size = inputs if n == 0 else hidden
-        for name, shape in {"W": (1, 4 * hidden, size), "R": (1, 4 * hidden, hidden), "B": (1, 8 * hidden)}.items():
-            bound = hidden**-0.5
-            graph.append(field(5, initializer(f"{name}{n}", rng.uniform(-bound, bound, shape).astype(np.float32))))
+        graph += [field(5, initializer(f"{name}{n}", array)) for name, array in zip("WRB", weights[n])]
         given = [sequence, f"W{n}", f"R{n}", f"B{n}", "", f"h{n}", f"c{n}"]
         graph.append(field(1, node("LSTM", given, [f"Y{n}", f"hn{n}", f"cn{n}"], hidden_size=hidden)))
         # [T, 1, B, H] to [T, B, H]
@@ -67,6 +72,25 @@ def model(steps, batch, inputs, hidden, layers):
 def initializer_ints(name, values):
     int64 = 7
     return field(1, len(values)) + field(2, int64) + field(8, name) + field(9, np.array(values, np.int64).tobytes())
+
+
+def difference():
+    """The greatest difference between outputs here and those of torch.nn.LSTM with the same weights."""
+    import torch
+
+    steps, batch, inputs, hidden, layers = shape = (7, 3, 5, 4, 2)
+    net = torch.nn.LSTM(inputs, hidden, layers)
+    with torch.no_grad():
+        for n, (w, r, b) in enumerate(drawn(inputs, hidden, layers)):
+            parts = {"weight_ih": w[0], "weight_hh": r[0], "bias_ih": b[0, : 4 * hidden], "bias_hh": b[0, 4 * hidden :]}
+            for name, part in parts.items():
+                i, o, f, c = np.split(part, 4)
+                getattr(net, f"{name}_l{n}").copy_(torch.tensor(np.concatenate([i, f, c, o])))
+    session = onnxruntime.InferenceSession(model(*shape), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(1).standard_normal((steps, batch, inputs), np.float32)
+    states = {f"{part}{n}": np.zeros((1, batch, hidden), np.float32) for n in range(layers) for part in "hc"}
+    with torch.no_grad():
+        return float(abs(session.run(None, {"x": x} | states)[0] - net(torch.tensor(x))[0].numpy()).max())
 
 
 def infer(system, shape, threads):

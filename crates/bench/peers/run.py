@@ -62,11 +62,15 @@ def step_of(system, shape, options):
 
 
 def checked(system, shape, options):
-    """What systems that do the same work agree on."""
+    """What systems that do the same work agree on; of ONNX Runtime, how far it is from PyTorch."""
     if system == "jax_scan":
         import jax_scan
 
         return jax_scan.train(shape, check=True)
+    if system.startswith("onnx_"):
+        import onnx_lstm
+
+        return {"difference": onnx_lstm.difference()}
     prepared(options)
     import torch_rnn
 
@@ -153,7 +157,7 @@ def main():
     parser.add_argument("--dtype", choices=["f32", "f64"], default="f32")
     parser.add_argument("--budget", type=float, default=3.0)
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--check", action="store_true", help="train: loss and norm of the gradients for known weights")
+    parser.add_argument("--check", action="store_true", help="what must be equal in all systems: loss and norm of the gradients for known weights")
     options = parser.parse_args()
     if options.mode == "versions":
         return print(json.dumps(versions()))
