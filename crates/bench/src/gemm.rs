@@ -129,14 +129,12 @@ impl Product {
 }
 
 /// `f` on equal parts of the rows, one for each thread: as a loop over time divides a batch, once for all steps.
-fn by_rows<'a, E: GemmElem>(
+fn by_rows<'a, E: GemmElem + Sync>(
     a: Mat<'a, E>,
     c: MatMut<'a, E>,
     threads: usize,
     f: impl Fn(Mat<'a, E>, MatMut<'a, E>) + Sync,
-) where
-    E: Send + Sync,
-{
+) {
     let rows = a.rows();
     let mut parts = Vec::with_capacity(threads);
     let mut rest = c;

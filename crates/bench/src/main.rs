@@ -26,6 +26,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     let options = Options::parse();
+    options.fit()?;
     wengert::set_threads(options.threads.into());
     let run = match options.what {
         What::Train => train::run,

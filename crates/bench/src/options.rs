@@ -76,6 +76,22 @@ impl Precision {
 }
 
 impl Options {
+    /// Refuses what a mode would ignore.
+    pub(crate) fn fit(&self) -> Result<(), String> {
+        use What::{Custom, Gemm, Ops, Optim, Train, Unrolled};
+        let what = format!("{:?}", self.what).to_lowercase();
+        if self.shapes.is_some() && matches!(self.what, Ops | Optim) {
+            return Err(format!("{what} takes no --shapes: its operands have one size"));
+        }
+        if self.systems.is_some() && matches!(self.what, Unrolled | Custom | Gemm) {
+            return Err(format!("{what} takes no --systems: its rows are compared with each other"));
+        }
+        if self.check && self.what != Train {
+            return Err("--check is for train".into());
+        }
+        Ok(())
+    }
+
     /// The shapes asked for, or else those of `default`, a list in the same form.
     pub(crate) fn shapes(&self, default: &str) -> Result<Vec<Shape>, String> {
         shapes::named(self.shapes.as_deref().unwrap_or(default))
@@ -113,12 +129,28 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_counts() {
-        let options = parse("bench gemm --shapes 5x3x2x4x1 --systems c,a --threads 2 --dtype f64 --json");
-        assert_eq!((options.what, options.threads, options.json), (What::Gemm, 2, true));
+        let options = parse("bench memory --shapes 5x3x2x4x1 --systems c,a --threads 2 --dtype f64 --json");
+        assert_eq!((options.what, options.threads, options.json), (What::Memory, 2, true));
         assert_eq!(options.dtype.dtype(), DType::F64);
         assert_eq!(options.shapes("all").map(|s| s.len()), Ok(1));
         assert_eq!(options.systems(&["a", "b", "c"], 1), Ok(vec!["c", "a"]));
         assert_eq!(parse("bench ops --systems all").systems(&["a", "b"], 1), Ok(vec!["a", "b"]));
+    }
+
+    #[test]
+    fn what_a_mode_would_ignore_is_refused() {
+        for line in [
+            "ops --shapes seed",
+            "optim --shapes seed",
+            "gemm --systems input",
+            "custom --systems all",
+            "infer --check",
+        ] {
+            assert!(parse(&format!("bench {line}")).fit().is_err(), "{line}");
+        }
+        for line in ["ops --systems tanh", "gemm --shapes seed", "train --check --systems all --shapes seed"] {
+            assert_eq!(parse(&format!("bench {line}")).fit(), Ok(()), "{line}");
+        }
     }
 
     #[test]

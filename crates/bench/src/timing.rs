@@ -92,8 +92,11 @@ mod tests {
     #[test]
     fn steps_take_turns_and_an_error_ends_them() {
         let order = std::cell::RefCell::new(String::new());
-        let mut a = || Ok::<(), ()>(order.borrow_mut().push('a'));
-        let mut b = || Ok(order.borrow_mut().push('b'));
+        let run = |name| {
+            order.borrow_mut().push(name);
+            Ok::<(), ()>(())
+        };
+        let (mut a, mut b) = (|| run('a'), || run('b'));
         let all = interleaved(0.0, 1, &mut [&mut a, &mut b]).unwrap_or_default();
         assert_eq!(all.iter().map(|timing| timing.runs).collect::<Vec<_>>(), [5, 5]);
         assert_eq!(order.into_inner(), "aaabbbababababab");
