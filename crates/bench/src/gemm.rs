@@ -103,7 +103,7 @@ impl Product {
                 let left = if matches!(self, Product::Input) { rows } else { Mat::row_major(&a, k, m).t() };
                 timed(options.budget, options.runs, || {
                     for _ in 0..repeats {
-                        gemm_shared(left, Mat::row_major(&b, k, n), MatMut::row_major(&mut c, m, n), false);
+                        gemm_shared(vec![(left, MatMut::row_major(&mut c, m, n))], Mat::row_major(&b, k, n));
                     }
                     Ok::<_, Infallible>(())
                 })
