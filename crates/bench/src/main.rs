@@ -20,12 +20,23 @@ mod unrolled;
 use clap::Parser;
 use options::{Options, What};
 use report::Report;
+use std::process::ExitCode;
 
 /// What a mode returns.
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
     let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Outcome {
     options.fit()?;
     wengert::set_threads(options.threads.into());
     let run = match options.what {
@@ -39,5 +50,5 @@ fn main() -> Outcome {
         What::Memory => memory::run,
         What::Scaling => scaling::run,
     };
-    run(&options, &mut Report::new(options.json))
+    run(options, &mut Report::new(options.json))
 }
