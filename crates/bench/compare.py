@@ -23,17 +23,11 @@ import statistics
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "peers"))
-import shapes  # noqa: E402: the peers' shapes are wengert's
-
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# Where cargo, called in ROOT, puts what it builds.
-SHARED = os.environ.get("CARGO_TARGET_DIR")
-RUNNER = ROOT / (SHARED or "target") / "release" / "wengert-bench"
-PEERS = (ROOT / SHARED if SHARED else HERE / "peers" / "rust" / "target") / "release"
+RUNNER = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "wengert-bench"
 # Peers that have no f64.
-SINGLE = ("onnx", "jax", "candle", "burn")
+SINGLE = ("onnx", "jax")
 
 # A contest: wengert's systems in one process, and the peers, each (mode, system) of peers/run.py in a process of its own.
 CONTESTS = {
@@ -130,13 +124,9 @@ class Sides:
 
     def peer(self, mode, system, shape, threads, dtype):
         prefix = self.prefix
-        if system == "jax_scan" or mode == "rust":
-            # These take as many threads as there are processors for them.
+        if system == "jax_scan":
+            # XLA takes as many threads as there are processors for it.
             prefix = [*prefix, "taskset", "-c", f"0-{threads - 1}"]
-        if mode == "rust":
-            extents = "x".join(map(str, next(iter(shapes.named(shape).values()))))
-            rows = run([*prefix, str(PEERS / system), *self.common(extents, threads, dtype)])
-            return [row | {"shape": shape} for row in rows]
         script = [self.options.python, str(HERE / "peers" / "run.py"), mode, "--systems", system]
         return run([*prefix, *script, *self.common(shape, threads, dtype)])
 
@@ -299,7 +289,7 @@ def command(mode, options):
         said += [f"--{name} {getattr(options, name)}"] if getattr(options, name) else []
     said += [f"--threads {' '.join(map(str, options.threads))}", f"--rounds {options.rounds}"]
     said += [f"--budget {options.budget:g}"] + ([f"--dtypes {' '.join(options.dtypes)}"] if options.dtypes else [])
-    said += [f"--{name}" for name in ("jax", "rust", "priority") if getattr(options, name)]
+    said += [f"--{name}" for name in ("jax", "priority") if getattr(options, name)]
     return " ".join(said)
 
 
@@ -314,7 +304,6 @@ def main():
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each row of a process")
     parser.add_argument("--runs", type=int, default=200, help="the most runs of a row")
     parser.add_argument("--jax", action="store_true", help="JAX as a further peer of wengert_custom (CPU, f32)")
-    parser.add_argument("--rust", action="store_true", help="candle and burn as further peers of wengert_lstm; builds them")
     parser.add_argument("--priority", action="store_true", help="start all sides with chrt -f 50, where that is permitted")
     parser.add_argument("--python", default=sys.executable, help="the Python that has the peers")
     parser.add_argument("--write", type=pathlib.Path, help="a file whose tables are replaced")
@@ -326,10 +315,6 @@ def main():
     if options.jax:
         CONTESTS["train"]["wengert_custom"].append(("train", "jax_scan"))
     subprocess.run(["cargo", "build", "--release", "--locked", "-p", "wengert-bench"], cwd=ROOT, check=True)
-    if options.rust:
-        CONTESTS["train"]["wengert_lstm"] += [("rust", "candle_lstm"), ("rust", "burn_lstm")]
-        manifest = HERE / "peers" / "rust" / "Cargo.toml"
-        subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", manifest], cwd=ROOT, check=True)
     sides = Sides(options)
     for mode in modes:
         about = circumstances(options, sides)
