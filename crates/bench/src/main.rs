@@ -1,45 +1,54 @@
-//! Times wengert on the shapes of the peers' benchmark and prints one JSON line a system and shape.
+//! The measured claims of wengert. `compare.py` beside this crate sets the same work in other systems against them.
 #![forbid(unsafe_code)]
 
+mod cells;
+mod custom;
+mod gemm;
+mod infer;
+mod memory;
+mod ops;
+mod optim;
+mod options;
+mod overhead;
+mod report;
+mod scaling;
 mod shapes;
 mod timing;
 mod train;
+mod unrolled;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use options::{Options, What};
+use report::Report;
+use std::process::ExitCode;
 
-/// Times wengert; one JSON line for each system and shape.
-#[derive(Parser)]
-struct Options {
-    /// What to time.
-    what: What,
-    /// Shapes by name, separated by commas, or `all`.
-    #[arg(long, default_value = "all")]
-    shapes: String,
-    /// Systems by name, separated by commas, or `all`.
-    #[arg(long, default_value = "all")]
-    pub(crate) systems: String,
-    /// Threads that share a program's work.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
-    pub(crate) threads: u8,
-    /// Seconds to spend on each row.
-    #[arg(long, default_value_t = 3.0)]
-    pub(crate) budget: f64,
-    /// The most runs of a row.
-    #[arg(long, default_value_t = 200)]
-    pub(crate) runs: usize,
-}
+/// What a mode returns.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-#[derive(Clone, Copy, ValueEnum)]
-enum What {
-    /// One training step: forward, loss = mean of squared outputs, backward; recording included.
-    Train,
-}
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
     let options = Options::parse();
-    wengert::set_threads(options.threads.into());
-    let shapes = shapes::named(&options.shapes)?;
-    match options.what {
-        What::Train => train::run(&shapes, &options),
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn run(options: &Options) -> Outcome {
+    options.fit()?;
+    wengert::set_threads(options.threads.into());
+    let run = match options.what {
+        What::Train => train::run,
+        What::Infer => infer::run,
+        What::Unrolled => unrolled::run,
+        What::Custom => custom::run,
+        What::Ops => ops::run,
+        What::Gemm => gemm::run,
+        What::Optim => optim::run,
+        What::Memory => memory::run,
+        What::Scaling => scaling::run,
+    };
+    run(options, &mut Report::new(options.json))
 }

@@ -1,4 +1,4 @@
-//! The shapes of the comparison, the same as the peers'.
+//! The shapes of the comparison, the same as the peers' (`peers/shapes.py`).
 
 /// Time steps, batch, input size, hidden size, layers.
 #[derive(Clone, Debug)]
@@ -46,4 +46,37 @@ fn one(name: &str) -> Result<Shape, String> {
         .filter(|extents| !extents.contains(&0))
         .map(|extents| shape(name, extents))
         .ok_or(format!("no shape '{name}': give TxBxIxHxL, or one of {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_by_name_and_by_extents() {
+        let found = named("mid128,7x1x2x3x4").expect("both are shapes");
+        assert_eq!(
+            [&found[0], &found[1]].map(|s| [s.t, s.b, s.i, s.h, s.l]),
+            [[100, 32, 128, 128, 1], [7, 1, 2, 3, 4]]
+        );
+        assert_eq!(named("all").map(|all| all.len()), Ok(ALL.len()));
+    }
+
+    #[test]
+    fn what_is_no_shape_is_refused() {
+        for list in ["", "mid", "1x2x3x4", "1x2x3x4x5x6", "0x1x1x1x1", "axbxcxdxe", "seed,"] {
+            assert!(named(list).is_err(), "{list}");
+        }
+        assert!(named("mid").unwrap_err().contains("mid128"));
+    }
+
+    #[test]
+    fn the_peers_have_the_same_shapes() {
+        let peers = include_str!("../peers/shapes.py");
+        for (name, extents) in ALL {
+            let [t, b, i, h, l] = extents;
+            assert!(peers.contains(&format!("\"{name}\": ({t}, {b}, {i}, {h}, {l})")), "{name}");
+        }
+        assert_eq!(peers.matches("\": (").count(), ALL.len());
+    }
 }

@@ -1,103 +1,120 @@
-//! One training step of an LSTM: the library's cell, a user's own, and a hand-written loop over time.
+//! One training step: forward, loss = mean of squared outputs, backward; recording included.
 
-use crate::Options;
+use crate::Outcome;
+use crate::cells::{Attention, Custom, Gru, LayerNormLstm, Multiplicative, Peephole};
+use crate::options::Options;
+use crate::report::{Report, Row};
 use crate::shapes::Shape;
 use crate::timing::timed;
 use rand::{SeedableRng, rngs::StdRng};
 use wengert::prelude::*;
 
-/// A cell as a user writes it.
-#[derive(Module)]
-struct Custom {
-    w: Param,
-    u: Param,
-    b: Param,
-    hidden: usize,
+/// The first two are what is timed if nothing is asked for.
+const SYSTEMS: [&str; 7] = [
+    "wengert_lstm",
+    "wengert_custom",
+    "wengert_gru",
+    "wengert_layer_norm",
+    "wengert_peephole",
+    "wengert_multiplicative",
+    "wengert_attention",
+];
+
+/// A network with its input, ready for training steps.
+pub(crate) struct Trainee {
+    params: Vec<Param>,
+    gradients: Box<dyn FnMut() -> Result<Gradients>>,
 }
 
-impl Custom {
-    fn new(input: usize, hidden: usize, rng: &mut StdRng) -> Custom {
-        let k = (hidden as f64).powf(-0.5);
-        let mut draw = |shape: &[usize]| Param::new(init::uniform(shape, k, rng));
-        Custom { w: draw(&[input, 4 * hidden]), u: draw(&[hidden, 4 * hidden]), b: draw(&[4 * hidden]), hidden }
+impl Trainee {
+    pub(crate) fn step(&mut self) -> Result<()> {
+        (self.gradients)().map(drop)
     }
-}
 
-impl Cell for Custom {
-    type State<'t> = (Var<'t>, Var<'t>);
-    fn init<'t>(&self, cx: &Cx<'t>, batch: usize) -> Self::State<'t> {
-        (cx.zeros([batch, self.hidden]), cx.zeros([batch, self.hidden]))
-    }
-    fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let z = x.matmul(&self.w) + h.matmul(&self.u) + &self.b;
-        let [i, f, g, o] = z.chunk();
-        let c = f.sigmoid() * c + i.sigmoid() * g.tanh();
-        let h = o.sigmoid() * c.tanh();
-        (h, (h, c))
-    }
-}
-
-/// The outputs of a forward pass over `x`, recorded.
-type Forward<'a, C> = for<'t> fn(&'a Rnn<C>, &Cx<'t>, Var<'t>) -> Var<'t>;
-
-fn scanned<'t, C: Cell>(net: &Rnn<C>, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
-    net.forward(cx, x).0
-}
-
-/// A loop over time in Rust.
-fn unrolled<'t, C: Cell>(net: &Rnn<C>, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
-    let Ok([steps, batch, _]) = x.dims::<3>() else { return x };
-    let mut states = net.init(cx, batch);
-    let mut outputs = Vec::with_capacity(steps);
-    for t in 0..steps {
-        let (y, next) = net.step(x.get(0, t), states);
-        states = next;
-        outputs.push(y);
-    }
-    cx.tape().stack(&outputs, 0)
-}
-
-pub(crate) fn run(shapes: &[Shape], options: &Options) -> Result<(), Box<dyn std::error::Error>> {
-    let wanted = |name: &str| options.systems == "all" || options.systems.split(',').any(|s| s == name);
-    for shape in shapes {
-        let mut rng = StdRng::seed_from_u64(0);
-        let lstm = Rnn::stack(shape.l, shape.i, |_, input| LstmCell::new(input, shape.h, &mut rng));
-        let custom = Rnn::stack(shape.l, shape.i, |_, input| Custom::new(input, shape.h, &mut rng));
-        let x = init::uniform(&[shape.t, shape.b, shape.i], 1.0, &mut rng);
-        if wanted("wengert_lstm") {
-            time("wengert_lstm", shape, options, &lstm, &x, scanned)?;
+    /// The loss, and the 2-norm of all gradients, with every parameter set to a [wave](wave) of amplitude 0.3: what a peer
+    /// that does the same work must find too.
+    fn checked(&mut self) -> Result<(f64, f64)> {
+        for param in &self.params {
+            param.set(wave(param.value().shape(), 0.3, param.value().dtype())?)?;
         }
-        if wanted("wengert_custom") {
-            time("wengert_custom", shape, options, &custom, &x, scanned)?;
-        }
-        if wanted("wengert_unrolled") {
-            time("wengert_unrolled", shape, options, &custom, &x, unrolled)?;
+        let mut gradients = (self.gradients)()?;
+        let norm = clip_grad_norm(&self.params, &mut gradients, f64::MAX)?;
+        Ok((gradients.loss().item()?, norm))
+    }
+}
+
+pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
+    for shape in options.shapes("all")? {
+        for system in options.systems(&SYSTEMS, 2)? {
+            let mut trainee = make(system, &shape, options.dtype.dtype())?;
+            let row = row(system, &shape, options);
+            if options.check {
+                let (loss, norm) = trainee.checked()?;
+                report.row(&row.exact("loss", loss).exact("gradient_norm", norm));
+            } else {
+                report.row(&row.timing(&timed(options.budget, options.runs, || trainee.step())?));
+            }
         }
     }
     Ok(())
 }
 
-fn time<'a, C: Cell>(
-    system: &str,
+/// The start of a row.
+pub(crate) fn row(system: &str, shape: &Shape, options: &Options) -> Row {
+    let dtype = options.dtype.dtype().to_string();
+    Row::new(system).shape(shape).count("threads", options.threads.into()).text("dtype", &dtype)
+}
+
+/// A system by its name.
+pub(crate) fn make(system: &str, shape: &Shape, dtype: DType) -> Result<Trainee> {
+    let Shape { b, h, .. } = *shape;
+    match system {
+        "wengert_lstm" => trainee(shape, dtype, |input, rng| LstmCell::new(input, h, rng)),
+        "wengert_custom" => trainee(shape, dtype, |input, rng| Custom::new(input, h, rng)),
+        "wengert_gru" => trainee(shape, dtype, |input, rng| Gru::new(input, h, rng)),
+        "wengert_layer_norm" => trainee(shape, dtype, |input, rng| LayerNormLstm::new(input, h, rng)),
+        "wengert_peephole" => trainee(shape, dtype, |input, rng| Peephole::new(input, h, rng)),
+        "wengert_multiplicative" => trainee(shape, dtype, |input, rng| Multiplicative::new(input, h, rng)),
+        "wengert_attention" => {
+            let memory = wave(&[b, 16, h], 1.0, dtype)?;
+            trainee(shape, dtype, |input, rng| Attention::new(input, h, memory.clone(), rng))
+        }
+        _ => unreachable!("the names are those of SYSTEMS"),
+    }
+}
+
+/// A network of a cell and an input, equal for equal arguments.
+pub(crate) fn net<C: Cell>(
     shape: &Shape,
-    options: &Options,
-    net: &'a Rnn<C>,
-    x: &Tensor,
-    forward: Forward<'a, C>,
-) -> Result<()> {
-    let timing = timed(options.budget, options.runs, || {
+    dtype: DType,
+    mut cell: impl FnMut(usize, &mut StdRng) -> C,
+) -> Result<(Rnn<C>, Tensor)> {
+    let mut rng = StdRng::seed_from_u64(0);
+    // Not `stack`, which tries a cell before it has its element type: one that holds a tensor is made for one only.
+    let layers = (0..shape.l).map(|n| cell(if n == 0 { shape.i } else { shape.h }, &mut rng)).collect();
+    let net = Rnn { layers };
+    net.set_dtype(dtype)?;
+    Ok((net, wave(&[shape.t, shape.b, shape.i], 1.0, dtype)?))
+}
+
+fn trainee<C: Cell + 'static>(
+    shape: &Shape,
+    dtype: DType,
+    cell: impl FnMut(usize, &mut StdRng) -> C,
+) -> Result<Trainee> {
+    let (net, x) = net(shape, dtype, cell)?;
+    let params = net.params().into_iter().map(|(_, param)| param).collect();
+    let gradients = Box::new(move || {
         let tape = Tape::new();
-        let y = forward(net, &Cx::train(&tape), tape.constant(x));
-        y.square().mean().backward().map(drop)
-    })?;
-    let Shape { name, t, b, i, h, l } = shape;
-    println!(
-        "{{\"system\": \"{system}\", \"shape\": \"{name}\", \"T\": {t}, \"B\": {b}, \"I\": {i}, \"H\": {h}, \"L\": {l}, \
-         \"threads\": {threads}, \"ms\": {:.4}, \"min_ms\": {:.4}, \"runs\": {}}}",
-        timing.median,
-        timing.min,
-        timing.runs,
-        threads = options.threads
-    );
-    Ok(())
+        let (y, _) = net.forward(&Cx::train(&tape), tape.constant(&x));
+        y.square().mean().backward()
+    });
+    Ok(Trainee { params, gradients })
+}
+
+/// `amplitude · sin(k + 1)` in element `k`: values that any system can make.
+pub(crate) fn wave(shape: &[usize], amplitude: f64, dtype: DType) -> Result<Tensor> {
+    let n = shape.iter().product::<usize>();
+    let values = (1..=n).map(|k| amplitude * (k as f64).sin()).collect();
+    Ok(Tensor::from_vec(values, shape)?.cast(dtype))
 }
