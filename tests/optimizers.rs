@@ -63,44 +63,54 @@ fn train<R: Transform>(mut optimizer: Optimizer<R>, model: &Model, loss: Loss, s
     Ok(if last.is_finite() { last / first.unwrap_or(1.0) } else { f64::INFINITY })
 }
 
-/// One row of the table: an optimizer with a rate for each task, and what must be left of the loss at most.
-fn row<R: Transform>(name: &str, make: impl Fn(f64) -> Optimizer<R>, rates: [f64; 3], left: [f64; 3]) -> Result<()> {
+/// One row of the table: an optimizer with a rate for each task, and what may be left of the loss at most. Gives what is wrong.
+fn row<R: Transform>(
+    name: &str,
+    make: impl Fn(f64) -> Optimizer<R>,
+    rates: [f64; 3],
+    left: [f64; 3],
+) -> Result<Vec<String>> {
     let vectors = [Model::vector(&[-1.2, 1.0])?, Model::vector(&[1.0, 1.0, 1.0, 1.0])?, Model::net()];
     let tasks: [(&str, Loss, usize); 3] =
         [("Rosenbrock", rosenbrock, 2000), ("quadratic", ill_conditioned, 500), ("LSTM", summing, 200)];
+    let mut wrong = Vec::new();
     for (((task, loss, steps), model), (rate, most)) in tasks.into_iter().zip(&vectors).zip(rates.into_iter().zip(left))
     {
         let found = train(make(rate), model, loss, steps)?;
         println!("{name:10} {task:10} {found:.3e}");
-        assert!(found <= most, "{name} on {task}: {found:e} of the loss is left, expected at most {most:e}");
+        if found > most {
+            wrong.push(format!("{name} on {task}: {found:e} of the loss is left, expected at most {most:e}"));
+        }
     }
-    Ok(())
+    Ok(wrong)
 }
 
 #[test]
 fn every_optimizer_trains() -> Result<()> {
-    let half = [1e-2, 1e-2, 1e-1];
-    row("sgd", |lr| Sgd::new(lr).momentum(0.9), [1e-3, 1e-3, 0.3], half)?;
-    row("nesterov", |lr| Sgd::new(lr).momentum(0.9).nesterov(), [5e-4, 1e-3, 0.3], half)?;
-    row("adam", Adam::new, [0.02, 0.1, 0.02], half)?;
-    row("adamw", |lr| Adam::new(lr).decoupled_decay(1e-4), [0.02, 0.1, 0.02], half)?;
-    row("amsgrad", |lr| Adam::new(lr).amsgrad(), [0.02, 0.1, 0.02], half)?;
-    row("adamax", Adamax::new, [0.02, 0.1, 0.02], half)?;
-    row("nadam", NAdam::new, [0.02, 0.1, 0.02], half)?;
-    row("radam", RAdam::new, [0.02, 0.1, 0.02], half)?;
-    row("rmsprop", RmsProp::new, [0.002, 0.01, 0.01], half)?;
-    row("centered", |lr| RmsProp::new(lr).centered().momentum(0.5), [0.001, 0.005, 0.005], half)?;
-    row("adagrad", Adagrad::new, [0.5, 0.5, 0.2], half)?;
-    row("adadelta", Adadelta::new, [10.0, 10.0, 20.0], half)?;
-    row("rprop", |_| Rprop::new(0.01), [0.0; 3], half)?;
-    row("asgd", Asgd::new, [1e-3, 1e-3, 0.5], [0.1, 0.5, 0.3])?;
-    row("lion", Lion::new, [0.001, 0.004, 0.004], half)?;
-    row(
-        "chain",
-        |lr| Optimizer::chain(lr, (ClipNorm(1.0), AdamRule::default(), AddDecay(1e-4))),
-        [0.02, 0.1, 0.02],
-        half,
-    )
+    let usual = [0.02, 0.1, 0.02];
+    let most = [1e-2, 1e-2, 1e-2];
+    let chain = |lr| Optimizer::chain(lr, (ClipNorm(1.0), AdamRule::default(), AddDecay(1e-4)));
+    let wrong = [
+        row("sgd", |lr| Sgd::new(lr).momentum(0.9), [1e-3, 1e-3, 0.3], most)?,
+        row("nesterov", |lr| Sgd::new(lr).momentum(0.9).nesterov(), [5e-4, 1e-3, 0.3], most)?,
+        row("adam", Adam::new, usual, most)?,
+        row("adamw", |lr| Adam::new(lr).decoupled_decay(1e-4), usual, most)?,
+        row("amsgrad", |lr| Adam::new(lr).amsgrad(), usual, most)?,
+        row("adamax", Adamax::new, [0.1, 0.1, 0.02], most)?,
+        row("nadam", NAdam::new, [0.02, 0.1, 0.01], most)?,
+        row("radam", RAdam::new, [1e-3, 1e-3, 0.02], [0.2, 0.5, 1e-2])?,
+        row("rmsprop", RmsProp::new, [0.002, 0.01, 0.01], most)?,
+        row("centered", |lr| RmsProp::new(lr).centered().momentum(0.5), [0.001, 0.005, 0.005], most)?,
+        row("adagrad", Adagrad::new, [0.5, 0.5, 0.2], most)?,
+        row("adadelta", Adadelta::new, [10.0, 10.0, 20.0], [0.15, 1e-2, 3e-2])?,
+        row("rprop", |_| Rprop::new(0.01), [0.0; 3], most)?,
+        row("asgd", Asgd::new, [1e-3, 1e-3, 0.5], most)?,
+        row("lion", Lion::new, [0.001, 0.004, 0.004], [3e-2, 1e-2, 3e-2])?,
+        row("chain", chain, usual, most)?,
+    ];
+    let wrong = wrong.concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }
 
 #[test]
@@ -192,7 +202,7 @@ fn through_training<R: Transform + Clone>(optimizer: Optimizer<R>, lr: f64) -> R
         let (values, found) = (start.to_f64_vec(), found.to_f64_vec());
         // Every third element: all of them would say the same and take longer.
         for i in (0..values.len()).step_by(3) {
-            let mut shifted = |by: f64| -> Result<f64> {
+            let shifted = |by: f64| -> Result<f64> {
                 let mut values = values.clone();
                 values[i] += by;
                 param.set(Tensor::from_vec(values, start.shape())?)?;
@@ -245,6 +255,20 @@ fn an_unrolled_training_is_the_training() -> Result<()> {
     both(RmsProp::new(0.01).centered().momentum(0.3))?;
     both(Asgd::new(0.1).start(1.0))?;
     both(Optimizer::chain(0.1, (ClipNorm(0.1), ClipAdaptive::new(0.1), ScaleBy(Exponential { lr: 1.0, factor: 0.5 }))))
+}
+
+#[test]
+fn an_update_is_one_pass() -> Result<()> {
+    let p = Param::new(data(&[64, 64], 1));
+    let tape = Tape::new();
+    let gradient = tape.constant(data(&[64, 64], 2));
+    let mut training = Adam::new(0.1).decoupled_decay(0.01).unroll(&tape, &p)?;
+    training.apply(&[Some(gradient)]);
+    let program = tape.program(&training.values())?;
+    assert_eq!(program.instructions.len(), 1, "{program:#}");
+    assert_eq!(program.output_bytes, 3 * 64 * 64 * 8, "the parameter and two moments");
+    assert_eq!(program.arena_bytes, 0, "no value in between is stored");
+    Ok(())
 }
 
 #[test]

@@ -14,7 +14,7 @@ use wengert_autograd::{
 /// ```text
 /// g ← g + l2·p                                     (L2 penalty: in the gradient, so the transform scales it too)
 /// u, s ← transform(g, s)
-/// p ← p − lr·decay·p − lr·u                        (decoupled decay: past the transform)
+/// p ← p − lr·(u + decay·p)                         (decoupled decay: past the transform)
 /// ```
 ///
 /// The two decays are one for plain gradient descent and differ for all that scale a gradient (Loshchilov & Hutter 2019,
@@ -241,11 +241,8 @@ impl<R: Transform> Optimizer<R> {
             *g = decayed(*g, at, self.l2);
         }
         let (updates, states) = self.rule.update_all(at, gradients, states);
-        let moved = at.iter().zip(updates).map(|(at, u)| {
-            let decay = self.decay * at.decay;
-            let p = if decay == 0.0 { at.param } else { at.param - at.param * (at.lr * decay) };
-            p - u * at.lr
-        });
+        // One product with the rate for both: a product of rate and decay would be a value of its own, and a second pass.
+        let moved = at.iter().zip(updates).map(|(at, u)| at.param - decayed(u, at, self.decay) * at.lr);
         (moved.collect(), states)
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::optimizer::Optimizer;
 use crate::transform::Transform;
-use wengert_autograd::{Param, ParamTree, Result, Tape, Var};
+use wengert_autograd::{DType, Param, ParamTree, Result, Tape, Tree, Var};
 
 /// Steps of an optimizer recorded on a tape: the parameters after them are recorded values, and a derivative flows
 /// through the updates to the learning rate, the initial parameters, and whatever the losses depend on.
 ///
 /// ```
-/// use wengert_autograd::{Param, Tape, Tensor};
+/// use wengert_autograd::{DType, Param, Tape, Tensor};
 /// use wengert_optim::Sgd;
 ///
 /// let p = Param::new(Tensor::scalar(3.0f64));
@@ -62,7 +62,7 @@ impl<R: Transform + Clone> Optimizer<R> {
                 trained.push(Trained { name, param, value, steps: 0, state: None });
             }
         }
-        let dtype = trained.first().map_or(Ok(wengert_autograd::DType::F64), |first| first.value.dtype())?;
+        let dtype = trained.first().map_or(Ok(DType::F64), |first| first.value.dtype())?;
         let lr = tape.full([], self.lr, dtype);
         Ok(Unrolled { lr, optimizer: self.clone(), tape, trained })
     }
@@ -72,6 +72,15 @@ impl<'t, R: Transform> Unrolled<'t, R> {
     /// The present values of the parameters that are trained, in the order of the module's.
     pub fn params(&self) -> Vec<Var<'t>> {
         self.trained.iter().map(|trained| trained.value).collect()
+    }
+
+    /// The present values of the parameters, each followed by the state of the optimizer for it.
+    pub fn values(&self) -> Vec<Var<'t>> {
+        let of = |trained: &Trained<'t, R>| {
+            let state = trained.state.as_ref().map_or(Vec::new(), |state| state.leaves());
+            std::iter::once(trained.value).chain(state)
+        };
+        self.trained.iter().flat_map(of).collect()
     }
 
     /// Runs `f` with every trained parameter [bound](Tape::bind) to its present value.
