@@ -359,10 +359,13 @@ fn gradients_that_are_not_finite() -> Result<()> {
     Ok(())
 }
 
+/// A step on two parameters.
+type Step<'a> = &'a dyn Fn(&(Param, Param), Gradients) -> Result<()>;
+
 #[test]
 fn clipping_in_a_chain_is_clipping_before() -> Result<()> {
     let (a, b) = (data(&[3, 2], 5), data(&[4], 6));
-    let run = |step: &dyn Fn(&(Param, Param), Gradients) -> Result<()>| -> Result<Vec<Tensor>> {
+    let run = |step: Step<'_>| -> Result<Vec<Tensor>> {
         let net = pair();
         step(&net, given(&net, &a, &b)?)?;
         Ok(net.snapshot())
