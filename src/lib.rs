@@ -16,7 +16,11 @@ pub mod prelude {
     };
     pub use wengert_nn::cells::*;
     pub use wengert_nn::{Carried, Cell, Cx, Linear, Module, Rnn, Tree, init, io, loss};
-    pub use wengert_optim::{Sgd, clip_grad_norm};
+    pub use wengert_optim::schedule::{self, Schedule};
+    pub use wengert_optim::{
+        Accumulate, Adadelta, Adagrad, Adam, Adamax, Asgd, Average, Group, Lbfgs, Lion, Muon, NAdam, Optimizer, RAdam,
+        RmsProp, Rprop, Sgd, Transform, clip_grad_norm, clip_grad_value,
+    };
 }
 
 /// The programs in the guides run as tests.

@@ -15,7 +15,7 @@ const LAYERS: [Layer; 7] = [
     Layer { name: "wengert-derive", folder: "crates/derive", below: &[] },
     Layer { name: "wengert-nn", folder: "crates/nn", below: &["wengert-autograd", "wengert-derive"] },
     // Optimizers know parameter trees, not networks.
-    Layer { name: "wengert-optim", folder: "crates/optim", below: &["wengert-autograd"] },
+    Layer { name: "wengert-optim", folder: "crates/optim", below: &["wengert-autograd", "wengert-derive"] },
     Layer { name: "wengert", folder: "", below: &["wengert-autograd", "wengert-nn", "wengert-optim"] },
     Layer { name: "wengert-bench", folder: "crates/bench", below: &["wengert", "wengert-kernels"] },
 ];

@@ -145,7 +145,7 @@ fn settings_out_of_range_are_refused() -> Result<()> {
     refuses(Sgd::new(f64::NAN), &["the learning rate is NaN", "finite", "losses.rs"]);
     refuses(Sgd::new(-1.0), &["the learning rate is -1"]);
     refuses(Sgd::new(0.1).momentum(f64::INFINITY), &["the momentum is inf"]);
-    refuses(Sgd::new(0.1).weight_decay(-0.5), &["the weight decay is -0.5"]);
+    refuses(Sgd::new(0.1).l2(-0.5), &["the L2 penalty is -0.5"]);
     refuses(Sgd::new(0.1).momentum(0.9).dampening(f64::NAN), &["the dampening is NaN"]);
     refuses(Sgd::new(0.1).nesterov(), &["Nesterov with momentum 0"]);
     refuses(Sgd::new(0.1).momentum(0.9).dampening(0.1).nesterov(), &["dampening 0.1"]);

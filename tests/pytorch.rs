@@ -264,7 +264,7 @@ fn sgd() -> Result<()> {
         let mut sgd = Sgd::new(number("lr"))
             .momentum(number("momentum"))
             .dampening(number("dampening"))
-            .weight_decay(number("weight_decay"));
+            .l2(number("weight_decay"));
         if number("nesterov") != 0.0 {
             sgd = sgd.nesterov();
         }

@@ -1,19 +1,20 @@
 //! Stochastic gradient descent.
 
-use crate::fitting;
-use std::collections::HashMap;
-use wengert_autograd::{Error, ErrorKind, Gradients, ParamId, ParamTree, Result, Tape, Tensor};
+use crate::optimizer::Optimizer;
+use crate::settings;
+use crate::transform::{At, Transform};
+use wengert_autograd::{Error, ErrorKind, Result, Var};
+use wengert_derive::Tree;
 
-/// Stochastic gradient descent with momentum and weight decay, as PyTorch's `SGD`:
+/// Stochastic gradient descent with momentum and weight decay, as PyTorch's `SGD` (Polyak 1964; Nesterov 1983 as in Sutskever,
+/// Martens, Dahl & Hinton 2013):
 ///
 /// ```text
-/// g ← g + weight_decay·p
+/// g ← g + l2·p
 /// v ← momentum·v + (1 − dampening)·g       (v = g at the first step)
 /// g ← g + momentum·v  if nesterov, else v
 /// p ← p − lr·g
 /// ```
-///
-/// The velocities belong to the optimizer, by parameter; a clone has its own.
 ///
 /// ```
 /// use wengert_autograd::{Param, Tape, Tensor};
@@ -29,101 +30,62 @@ use wengert_autograd::{Error, ErrorKind, Gradients, ParamId, ParamTree, Result, 
 /// assert!(p.value().to_vec::<f64>()?.iter().all(|v| v.abs() < 0.1));
 /// # Ok::<(), wengert_autograd::Error>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct Sgd {
-    /// The learning rate; may be changed between steps.
-    pub lr: f64,
-    momentum: f64,
-    dampening: f64,
-    weight_decay: f64,
-    nesterov: bool,
-    velocities: HashMap<ParamId, Tensor>,
+pub type Sgd = Optimizer<SgdRule>;
+
+/// The transform of [`Sgd`].
+#[derive(Clone, Debug, Default)]
+pub struct SgdRule {
+    /// The share of the velocity that stays.
+    pub momentum: f64,
+    /// What the velocity does not take of a gradient.
+    pub dampening: f64,
+    /// Whether the velocity is looked ahead.
+    pub nesterov: bool,
 }
 
 impl Sgd {
     /// Plain gradient descent: `p ← p − lr·g`.
     pub fn new(lr: f64) -> Sgd {
-        Sgd { lr, momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false, velocities: HashMap::new() }
+        Optimizer::chain(lr, SgdRule::default())
     }
 
     /// With momentum (0.9 is usual).
-    pub fn momentum(self, momentum: f64) -> Sgd {
-        Sgd { momentum, ..self }
+    pub fn momentum(mut self, momentum: f64) -> Sgd {
+        self.rule.momentum = momentum;
+        self
     }
 
     /// With dampening of the momentum.
-    pub fn dampening(self, dampening: f64) -> Sgd {
-        Sgd { dampening, ..self }
-    }
-
-    /// With an L2 penalty: `weight_decay·p` is added to the gradient.
-    pub fn weight_decay(self, weight_decay: f64) -> Sgd {
-        Sgd { weight_decay, ..self }
+    pub fn dampening(mut self, dampening: f64) -> Sgd {
+        self.rule.dampening = dampening;
+        self
     }
 
     /// With Nesterov's momentum.
-    pub fn nesterov(self) -> Sgd {
-        Sgd { nesterov: true, ..self }
+    pub fn nesterov(mut self) -> Sgd {
+        self.rule.nesterov = true;
+        self
     }
+}
 
-    /// Updates every parameter of `module` that has a gradient. Drop the tape before: it holds the values that are
-    /// replaced here.
-    ///
-    /// # Errors
-    /// If no parameter has a gradient, if a setting is not a number in its range, or a gradient (or an earlier velocity) does not fit its parameter;
-    /// nothing is updated then.
-    #[track_caller]
-    pub fn step(&mut self, module: &impl ParamTree, gradients: &Gradients) -> Result<()> {
-        self.check()?;
-        let tape = Tape::inference();
-        let mut asked = Vec::new();
-        let mut updated = Vec::new();
-        for (param, gradient) in fitting("Sgd", module, gradients)? {
-            let p = tape.constant(param.value());
-            let mut g = tape.constant(gradient);
-            if self.weight_decay != 0.0 {
-                g = g + p * self.weight_decay;
-            }
-            let mut velocity = None;
-            if self.momentum != 0.0 {
-                let v = match self.velocities.get(&param.id()) {
-                    Some(before) => tape.constant(before) * self.momentum + g * (1.0 - self.dampening),
-                    None => g,
-                };
-                velocity = Some(v);
-                g = if self.nesterov { g + v * self.momentum } else { v };
-            }
-            asked.push(p - g * self.lr);
-            asked.extend(velocity);
-            updated.push((param, velocity.is_some()));
-        }
-        if updated.is_empty() && module.num_params() > 0 {
-            let found = "no parameter of the module has a gradient";
-            return Err(Error::new(
-                ErrorKind::Value,
-                "Sgd",
-                found,
-                "give the module and the gradients of one backward pass",
-            ));
-        }
-        let mut values = tape.eval_all(&asked)?.into_iter();
-        let mut next = || values.next().expect("every value asked for was computed");
-        for (param, has_velocity) in updated {
-            param.set(next())?;
-            if has_velocity {
-                self.velocities.insert(param.id(), next());
-            }
-        }
-        Ok(())
+/// The state of [`Sgd`]: nothing without momentum.
+#[derive(Clone, Copy, Debug, Tree)]
+pub struct Velocity<'t> {
+    /// The velocity.
+    pub v: Option<Var<'t>>,
+}
+
+impl Transform for SgdRule {
+    type State<'t> = Velocity<'t>;
+
+    fn name(&self) -> &'static str {
+        "Sgd"
     }
 
     #[track_caller]
     fn check(&self) -> Result<()> {
-        let settings = [("learning rate", self.lr), ("momentum", self.momentum), ("weight decay", self.weight_decay)];
-        let wrong = settings.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0);
-        let (found, remedy) = if let Some((name, value)) = wrong {
-            (format!("the {name} is {value}"), "give a finite number from 0")
-        } else if !self.dampening.is_finite() {
+        settings::from_zero("Sgd", &[("momentum", self.momentum)])?;
+        let (found, remedy) = if !self.dampening.is_finite() {
             (format!("the dampening is {}", self.dampening), "give a finite number")
         } else if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
             let found = format!("Nesterov with momentum {} and dampening {}", self.momentum, self.dampening);
@@ -132,5 +94,16 @@ impl Sgd {
             return Ok(());
         };
         Err(Error::new(ErrorKind::Value, "Sgd", found, remedy))
+    }
+
+    fn init<'t>(&self, at: &At<'t>) -> Velocity<'t> {
+        Velocity { v: (self.momentum != 0.0).then(|| at.zeros()) }
+    }
+
+    fn update<'t>(&self, at: &At<'t>, g: Var<'t>, state: Velocity<'t>) -> (Var<'t>, Velocity<'t>) {
+        let Some(v) = state.v else { return (g, state) };
+        let v = if at.step == 1 { g } else { v * self.momentum + g * (1.0 - self.dampening) };
+        let u = if self.nesterov { g + v * self.momentum } else { v };
+        (u, Velocity { v: Some(v) })
     }
 }

@@ -1,0 +1,284 @@
+//! The driver of a transform: one step on all parameters of a module.
+
+use crate::fitting;
+use crate::group::{Group, Groups};
+use crate::settings;
+use crate::transform::{At, Transform};
+use std::collections::HashMap;
+use wengert_autograd::{
+    DType, Error, ErrorKind, Gradients, Param, ParamId, ParamTree, Result, Tape, Tensor, Tree, Var,
+};
+
+/// A [`Transform`] with a learning rate, weight decay, groups of parameters, and the state of each parameter:
+///
+/// ```text
+/// g ← g + l2·p                                     (L2 penalty: in the gradient, so the transform scales it too)
+/// u, s ← transform(g, s)
+/// p ← p − lr·(u + decay·p)                         (decoupled decay: past the transform)
+/// ```
+///
+/// The two decays are one for plain gradient descent and differ for all that scale a gradient (Loshchilov & Hutter 2019,
+/// "Decoupled weight decay regularization"): Adam with [`decoupled_decay`](Optimizer::decoupled_decay) is AdamW.
+///
+/// ```
+/// use wengert_autograd::{Param, Tape, Tensor};
+/// use wengert_optim::{Adam, AdamRule, ClipNorm, Group, Optimizer};
+///
+/// let net = (Param::new(Tensor::from_slice(&[1.0f64, -2.0], [2])?), Param::new(Tensor::scalar(0.5f64)));
+/// // AdamW without decay for the parameter named "1".
+/// let mut adamw = Adam::new(0.1).decoupled_decay(1e-2).group("1", Group { decay: 0.0, ..Default::default() });
+/// // A chain of transforms.
+/// let mut chain = Optimizer::chain(0.1, (ClipNorm(1.0), AdamRule::default()));
+/// for _ in 0..100 {
+///     let tape = Tape::new();
+///     let loss = tape.param(&net.0).square().sum() + tape.param(&net.1).square();
+///     let gradients = loss.backward()?;
+///     drop(tape);
+///     adamw.step(&net, &gradients)?;
+///     chain.step(&net, &gradients)?;
+///     chain.lr *= 0.98;
+/// }
+/// assert!(net.0.value().to_vec::<f64>()?.iter().all(|v| v.abs() < 0.1));
+/// # Ok::<(), wengert_autograd::Error>(())
+/// ```
+///
+/// All of a step runs as one program. The rate and the number of the step are bound when it runs: the next step plans
+/// nothing. The state belongs to the optimizer, by parameter; a clone has its own.
+#[derive(Clone, Debug)]
+pub struct Optimizer<R> {
+    /// The learning rate; may be changed between steps.
+    pub lr: f64,
+    pub(crate) rule: R,
+    l2: f64,
+    decay: f64,
+    groups: Groups,
+    non_finite: NonFinite,
+    skipped: u64,
+    pub(crate) slots: HashMap<ParamId, Slot>,
+}
+
+/// What is kept for a parameter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slot {
+    pub steps: u64,
+    /// The leaves of the transform's state.
+    pub state: Vec<Tensor>,
+}
+
+/// What happens to gradients with infinities or NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum NonFinite {
+    Allow,
+    Refuse,
+    Skip,
+}
+
+impl<R: Transform> Optimizer<R> {
+    /// An optimizer that subtracts `lr` times what a transform gives; a tuple is a chain of transforms.
+    pub fn chain(lr: f64, transform: R) -> Optimizer<R> {
+        Optimizer {
+            lr,
+            rule: transform,
+            l2: 0.0,
+            decay: 0.0,
+            groups: Groups::default(),
+            non_finite: NonFinite::Allow,
+            skipped: 0,
+            slots: HashMap::new(),
+        }
+    }
+
+    /// With an L2 penalty: `l2·p` is added to the gradient. It is what PyTorch calls `weight_decay`, except in AdamW.
+    #[doc(alias = "weight_decay")]
+    pub fn l2(self, l2: f64) -> Self {
+        Optimizer { l2, ..self }
+    }
+
+    /// With decoupled weight decay: `lr·decay·p` is subtracted from the parameter, whatever the transform does.
+    #[doc(alias = "weight_decay")]
+    #[doc(alias = "AdamW")]
+    pub fn decoupled_decay(self, decay: f64) -> Self {
+        Optimizer { decay, ..self }
+    }
+
+    /// With other settings for the parameters whose name is of `pattern`, in which `*` stands for any characters:
+    /// `"*.b"`, `"layers.0.*"`. The last pattern that matches a name counts.
+    pub fn group(mut self, pattern: &str, group: Group) -> Self {
+        self.groups.push(pattern, group);
+        self
+    }
+
+    /// Leaves the parameters whose name is of `pattern` as they are. `freeze("*")` and then a
+    /// [`group`](Optimizer::group) updates nothing but that group, so that two optimizers can share a module.
+    pub fn freeze(self, pattern: &str) -> Self {
+        self.group(pattern, Group { frozen: true, ..Default::default() })
+    }
+
+    /// Leaves out a step whose gradients hold an infinity or NaN: neither parameters nor state change.
+    /// [`skipped`](Optimizer::skipped) counts them. Without this and [`refuse_non_finite`](Optimizer::refuse_non_finite) they are
+    /// used as they are.
+    pub fn skip_non_finite(self) -> Self {
+        Optimizer { non_finite: NonFinite::Skip, ..self }
+    }
+
+    /// Makes a step whose gradients hold an infinity or NaN an error that names the parameter.
+    pub fn refuse_non_finite(self) -> Self {
+        Optimizer { non_finite: NonFinite::Refuse, ..self }
+    }
+
+    /// How many steps were left out since the optimizer was made.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Updates every parameter of `module` that has a gradient and is not frozen. Drop the tape before: it holds the values
+    /// that are replaced here.
+    ///
+    /// # Errors
+    /// If no parameter has a gradient, a setting is not in its range, a pattern matches nothing, or a gradient (or an earlier
+    /// state) does not fit its parameter; nothing is updated then.
+    #[track_caller]
+    pub fn step(&mut self, module: &impl ParamTree, gradients: &Gradients) -> Result<()> {
+        let op = self.rule.name();
+        self.check(&module.params())?;
+        let mut all = fitting(op, module, gradients)?;
+        if all.is_empty() && module.num_params() > 0 {
+            let found = "no parameter of the module has a gradient";
+            let remedy = "give the module and the gradients of one backward pass";
+            return Err(Error::new(ErrorKind::Value, op, found, remedy));
+        }
+        all.retain(|(name, ..)| !self.groups.of(name).frozen);
+        let tape = Tape::inference();
+        let (mut at, mut states, mut cotangents) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, param, gradient) in &all {
+            let p = tape.constant(param.value());
+            let slot = self.slots.get(&param.id());
+            let place = self.at(name, p, None, slot.map_or(0, |slot| slot.steps) + 1);
+            let start = self.rule.init(&place);
+            states.push(match slot {
+                Some(slot) => resumed(op, name, &tape, start, &slot.state)?,
+                None => start,
+            });
+            at.push(place);
+            cotangents.push(tape.constant(gradient));
+        }
+        let mut asked = Vec::new();
+        if self.non_finite != NonFinite::Allow {
+            // 0 for a finite gradient, else NaN.
+            asked.extend(cotangents.iter().map(|g| (*g * 0.0).sum().cast(DType::F64)));
+        }
+        let checks = asked.len();
+        let (params, states) = self.advance(&at, cotangents, states);
+        let lengths: Vec<usize> = states.iter().map(|state| state.leaves().len()).collect();
+        for ((p, state), (name, ..)) in params.iter().zip(&states).zip(&all) {
+            asked.push(p.within(format_args!("the update of '{name}'")));
+            asked.extend(state.leaves());
+        }
+        let mut values = tape.eval_all(&asked)?.into_iter();
+        drop((asked, states));
+        drop(tape);
+        let broken = values.by_ref().take(checks).position(|check| check.item().is_ok_and(|check| check != 0.0));
+        match (broken, self.non_finite) {
+            (None, _) => {}
+            (Some(_), NonFinite::Skip) => {
+                self.skipped += 1;
+                return Ok(());
+            }
+            (Some(at), _) => {
+                let found = format!("the gradient of '{}' is not finite", all[at].0);
+                let remedy =
+                    "look for its origin with Tape::detect_anomaly, or leave such steps out: .skip_non_finite()";
+                return Err(Error::new(ErrorKind::NonFinite, op, found, remedy));
+            }
+        }
+        let mut next = || values.next().expect("every value asked for was computed");
+        for ((_, param, _), leaves) in all.iter().zip(lengths) {
+            param.set(next())?;
+            let slot = self.slots.entry(param.id()).or_default();
+            slot.steps += 1;
+            slot.state.clear();
+            slot.state.extend((0..leaves).map(|_| next()));
+        }
+        Ok(())
+    }
+
+    /// Checks all settings.
+    #[track_caller]
+    pub(crate) fn check(&self, params: &[(String, Param)]) -> Result<()> {
+        let op = self.rule.name();
+        let settings = [("learning rate", self.lr), ("L2 penalty", self.l2), ("decoupled decay", self.decay)];
+        settings::from_zero(op, &settings)?;
+        self.rule.check()?;
+        self.groups.check(op, params)
+    }
+
+    pub(crate) fn is_frozen(&self, name: &str) -> bool {
+        self.groups.of(name).frozen
+    }
+
+    /// What the transform is told of a parameter; without `lr` it is a number, bound when the program runs.
+    #[track_caller]
+    pub(crate) fn at<'t>(&self, name: &str, param: Var<'t>, lr: Option<Var<'t>>, step: u64) -> At<'t> {
+        let group = self.groups.of(name);
+        let dtype = param.dtype().unwrap_or(DType::F32);
+        let lr = match lr {
+            Some(lr) if lr.dtype().ok() == Some(dtype) => lr * group.lr,
+            Some(lr) => lr.cast(dtype) * group.lr,
+            None => param.tape().full([], self.lr * group.lr, dtype),
+        };
+        At { param, lr, step, decay: group.decay }
+    }
+
+    /// Records one step: parameters and states after it.
+    #[track_caller]
+    pub(crate) fn advance<'t>(
+        &self,
+        at: &[At<'t>],
+        mut gradients: Vec<Var<'t>>,
+        states: Vec<R::State<'t>>,
+    ) -> (Vec<Var<'t>>, Vec<R::State<'t>>) {
+        for (g, at) in gradients.iter_mut().zip(at) {
+            *g = decayed(*g, at, self.l2);
+        }
+        let (updates, states) = self.rule.update_all(at, gradients, states);
+        // One product with the rate for both: a product of rate and decay would be a value of its own, and a second pass.
+        let moved = at.iter().zip(updates).map(|(at, u)| at.param - decayed(u, at, self.decay) * at.lr);
+        (moved.collect(), states)
+    }
+}
+
+/// `g + rate·p`, with the factor of the parameter's group.
+#[track_caller]
+pub(crate) fn decayed<'t>(g: Var<'t>, at: &At<'t>, rate: f64) -> Var<'t> {
+    let rate = rate * at.decay;
+    if rate == 0.0 { g } else { g + at.param * rate }
+}
+
+/// The state of an earlier step, in the form that the present settings give it.
+#[track_caller]
+fn resumed<'t, S: Tree<'t>>(op: &str, name: &str, tape: &'t Tape, start: S, kept: &[Tensor]) -> Result<S> {
+    let leaves = start.named_leaves();
+    if leaves.len() != kept.len() {
+        let found = format!("the state of '{name}' has {} values, expected {}", kept.len(), leaves.len());
+        return Err(Error::new(
+            ErrorKind::Value,
+            op,
+            found,
+            "settings that change the state belong before the first step",
+        ));
+    }
+    for ((path, leaf), kept) in leaves.iter().zip(kept) {
+        let (shape, dtype) = (leaf.shape()?, leaf.dtype()?);
+        if *kept.shape() != shape || kept.dtype() != dtype {
+            let found = format!(
+                "the state '{path}' of '{name}' is {} {}, expected {dtype} {shape}",
+                kept.dtype(),
+                kept.shape()
+            );
+            let remedy = "make a new optimizer after the parameters have changed";
+            return Err(Error::new(ErrorKind::Shape, op, found, remedy));
+        }
+    }
+    let kept: Vec<Var<'t>> = kept.iter().map(|tensor| tape.constant(tensor)).collect();
+    Ok(start.with_leaves(&kept))
+}

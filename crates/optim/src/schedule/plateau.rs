@@ -1,0 +1,78 @@
+//! A rate that falls when progress stops.
+
+/// Lowers a learning rate when a loss has not fallen for more than `patience` looks at it, as PyTorch's `ReduceLROnPlateau`.
+///
+/// It depends on what it is shown, so it is no [`Schedule`](super::Schedule):
+///
+/// ```
+/// use wengert_optim::schedule::Plateau;
+/// let mut plateau = Plateau::new(0.1).patience(1);
+/// let mut lr = 1.0;
+/// for loss in [3.0, 2.0, 2.0, 2.0] {
+///     lr = plateau.next(lr, loss);
+/// }
+/// assert_eq!(lr, 0.1);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Plateau {
+    factor: f64,
+    patience: usize,
+    threshold: f64,
+    cooldown: usize,
+    least: f64,
+    best: f64,
+    bad: usize,
+    cooling: usize,
+}
+
+impl Plateau {
+    /// Multiplies the rate by `factor`; with a patience of 10, a threshold of 1e-4, no cooldown, and 0 as the least rate.
+    pub fn new(factor: f64) -> Plateau {
+        let best = f64::INFINITY;
+        Plateau { factor, patience: 10, threshold: 1e-4, cooldown: 0, least: 0.0, best, bad: 0, cooling: 0 }
+    }
+
+    /// With another number of looks without progress that are tolerated.
+    pub fn patience(self, patience: usize) -> Plateau {
+        Plateau { patience, ..self }
+    }
+
+    /// With another part of the best loss so far by which it must fall to count as progress.
+    pub fn threshold(self, threshold: f64) -> Plateau {
+        Plateau { threshold, ..self }
+    }
+
+    /// With a number of looks after a fall of the rate at which a lack of progress does not count.
+    pub fn cooldown(self, cooldown: usize) -> Plateau {
+        Plateau { cooldown, ..self }
+    }
+
+    /// With another least rate.
+    pub fn least(self, least: f64) -> Plateau {
+        Plateau { least, ..self }
+    }
+
+    /// The rate after one that gave this loss. Of a value that shall rise, show the negative.
+    pub fn next(&mut self, lr: f64, loss: f64) -> f64 {
+        /// PyTorch's least change of a rate.
+        const LEAST_CHANGE: f64 = 1e-8;
+        // Also downwards if the best is negative; PyTorch's relative threshold goes up there.
+        if loss < self.best - self.threshold * self.best.abs() || (self.best == f64::INFINITY && loss < self.best) {
+            self.best = loss;
+            self.bad = 0;
+        } else {
+            self.bad += 1;
+        }
+        if self.cooling > 0 {
+            self.cooling -= 1;
+            self.bad = 0;
+        }
+        if self.bad <= self.patience {
+            return lr;
+        }
+        self.bad = 0;
+        self.cooling = self.cooldown;
+        let next = (lr * self.factor).max(self.least);
+        if lr - next > LEAST_CHANGE { next } else { lr }
+    }
+}
