@@ -20,7 +20,7 @@ use wolfe::{Point, search};
 ///     let (x, y) = (tape.param(&p).get(0, 0), tape.param(&p).get(0, 1));
 ///     ((1.0 - x).square() + 100.0 * (y - x.square()).square()).backward()
 /// };
-/// let found = Lbfgs::new().iterations(100).minimize(&p, rosenbrock)?;
+/// let found = Lbfgs::new().iterations(100).tolerances(1e-9, 1e-14).minimize(&p, rosenbrock)?;
 /// assert!(found.converged && found.loss < 1e-10);
 /// assert!(p.value().to_vec::<f64>()?.iter().all(|v| (v - 1.0).abs() < 1e-5));
 /// # Ok::<(), wengert_autograd::Error>(())

@@ -60,7 +60,7 @@ impl Schedule for WarmRestarts {
 /// ```
 /// use wengert_optim::schedule::{OneCycle, Schedule};
 /// let cycle = OneCycle { rise: 0.2, ..OneCycle::new(0.1, 100) };
-/// assert_eq!((cycle.at(0), cycle.at(19)), (0.004, 0.1));
+/// assert!((cycle.at(0) - 0.004).abs() < 1e-15 && (cycle.at(19) - 0.1).abs() < 1e-15);
 /// ```
 #[derive(Clone, Debug)]
 pub struct OneCycle {
