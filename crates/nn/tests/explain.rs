@@ -111,10 +111,10 @@ forward, step t
 backward, step t
   ∂L/∂hₜ = Δhₜ + ∂L/∂yₜ
   ∂L/∂cₜ = Δcₜ + ∂L/∂hₜ ∘ σ(z₄) ∘ (1 − tanh(cₜ)²)
-  ∂L/∂z₄ = ∂L/∂hₜ ∘ tanh(cₜ) ∘ σ(z₄) ∘ (1 − σ(z₄))
   ∂L/∂z₃ = ∂L/∂cₜ ∘ σ(z₁) ∘ (1 − tanh(z₃)²)
-  ∂L/∂z₁ = ∂L/∂cₜ ∘ tanh(z₃) ∘ σ(z₁) ∘ (1 − σ(z₁))
+  ∂L/∂z₄ = ∂L/∂hₜ ∘ tanh(cₜ) ∘ σ(z₄) ∘ (1 − σ(z₄))
   ∂L/∂z₂ = ∂L/∂cₜ ∘ cₜ₋₁ ∘ σ(z₂) ∘ (1 − σ(z₂))
+  ∂L/∂z₁ = ∂L/∂cₜ ∘ tanh(z₃) ∘ σ(z₁) ∘ (1 − σ(z₁))
   ∂L/∂z = [∂L/∂z₁, ∂L/∂z₂, ∂L/∂z₃, ∂L/∂z₄]
   ∂L/∂hₜ₋₁ = ∂L/∂z·uᵀ
   ∂L/∂cₜ₋₁ = ∂L/∂cₜ ∘ σ(z₂)
