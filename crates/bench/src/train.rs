@@ -31,7 +31,7 @@ impl Trainee {
         (self.gradients)().map(drop)
     }
 
-    /// The loss, and the 2-norm of all gradients, with every parameter set to a [wave](wave) of amplitude 0.3: what a peer
+    /// The loss, and the 2-norm of all gradients, with every parameter set to a [wave] of amplitude 0.3: what a peer
     /// that does the same work must find too.
     fn checked(&mut self) -> Result<(f64, f64)> {
         for param in &self.params {
