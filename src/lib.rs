@@ -11,8 +11,8 @@ pub use wengert_optim as optim;
 /// What a program that defines and trains a network uses.
 pub mod prelude {
     pub use wengert_autograd::{
-        Conv1dOptions, DType, Error, Gradients, Operand, Param, ParamTree, Result, ScanOptions, Shape, Tape, Tensor,
-        Tree, Var,
+        Checkpoint, Conv1dOptions, DType, Error, Gradients, Operand, Param, ParamTree, Result, ScanOptions, Shape,
+        Tape, Tensor, Tree, Var,
     };
     pub use wengert_nn::cells::*;
     pub use wengert_nn::{Carried, Cell, Cx, Linear, Module, Rnn, Tree, init, io, loss};

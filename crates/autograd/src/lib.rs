@@ -53,7 +53,7 @@ pub use origin::Pass;
 pub use param::{Param, ParamId, ParamTree, Path};
 pub use program::{Instruction, Operation, Profile, ProfileEntry, ProgramView};
 pub use recorder::Composition;
-pub use scan::ScanOptions;
+pub use scan::{Checkpoint, ScanOptions};
 pub use shape::Shape;
 pub use tape::{IntoTensor, Tape};
 pub use tensor::Tensor;

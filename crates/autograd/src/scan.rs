@@ -5,6 +5,10 @@
 //! become inputs of the scan node (captures). Every value of a body can be read from outside as a
 //! *tap*: its values at all steps, stacked.
 
+mod options;
+
+pub use options::{Checkpoint, ScanOptions};
+
 use crate::dtype::DType;
 use crate::node::{BodyId, Inputs, Node, NodeId, Op, Port, StructureHasher, structure};
 use crate::param::Path;
@@ -23,27 +27,6 @@ fn called(what: &str, name: &str) -> String {
     if name.is_empty() { what.to_string() } else { format!("{what} '{name}'") }
 }
 
-/// How a scan runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ScanOptions {
-    /// From the last step to the first; outputs keep the places of their inputs.
-    pub reverse: bool,
-    /// The number of steps; needed if nothing is scanned over.
-    pub length: Option<usize>,
-}
-
-impl ScanOptions {
-    /// From the last step to the first.
-    pub fn reversed(self) -> Self {
-        ScanOptions { reverse: true, ..self }
-    }
-
-    /// A number of steps, for a scan over nothing.
-    pub fn length(self, steps: usize) -> Self {
-        ScanOptions { length: Some(steps), ..self }
-    }
-}
-
 /// A recorded loop. The scan node's inputs are the initial carries, the scanned values, the captures.
 #[derive(Clone, Debug)]
 pub(crate) struct ScanDef {
@@ -52,6 +35,7 @@ pub(crate) struct ScanDef {
     pub nodes: std::ops::Range<NodeId>,
     pub length: usize,
     pub reverse: bool,
+    pub checkpoint: Checkpoint,
     /// Ports of the carries, and what each becomes.
     pub carries: Vec<NodeId>,
     pub next: Vec<NodeId>,
@@ -127,7 +111,8 @@ impl Tape {
         let starts = init.named_leaves();
         // Before the body is open: what the tape does not see now, the loop cannot be given.
         let unplaced = starts.iter().find_map(|(name, v)| self.misplaced(&called("the initial carry", name), *v));
-        let mut body = Body::open(self, *length.as_ref().unwrap_or(&1), options.reverse);
+        let mut body =
+            Body::open(self, *length.as_ref().unwrap_or(&1), options.reverse).checkpointed(options.checkpoint);
         let carries: Vec<Var<'t>> = starts.iter().map(|(_, v)| body.carry(*v)).collect();
         let items: Vec<Var<'t>> = sources.iter().map(|(_, v)| body.item(*v)).collect();
         let (next, ys) = step(init.with_leaves(&carries), xs.with_leaves(&items));
@@ -314,6 +299,7 @@ pub(crate) struct Body<'t> {
     start: NodeId,
     length: usize,
     reverse: bool,
+    checkpoint: Checkpoint,
     /// Initial values and ports.
     carries: Vec<(Var<'t>, Var<'t>)>,
     /// Scanned values and ports.
@@ -332,7 +318,13 @@ impl<'t> Body<'t> {
         inner.open.push(id);
         let at = tape.recorder.get().at(Location::caller());
         let start = inner.nodes.len() as NodeId;
-        Body { tape, id, start, length, reverse, carries: Vec::new(), items: Vec::new(), at, open: true }
+        let (carries, items) = (Vec::new(), Vec::new());
+        Body { tape, id, start, length, reverse, checkpoint: Checkpoint::None, carries, items, at, open: true }
+    }
+
+    pub(crate) fn checkpointed(mut self, checkpoint: Checkpoint) -> Body<'t> {
+        self.checkpoint = checkpoint;
+        self
     }
 
     pub(crate) fn id(&self) -> BodyId {
@@ -426,6 +418,7 @@ impl<'t> Body<'t> {
             nodes,
             length: self.length,
             reverse: self.reverse,
+            checkpoint: self.checkpoint,
             carries: self.carries.iter().map(|(_, port)| port.id).collect(),
             next: next.iter().map(|(_, v)| v.id).collect(),
             items: self.items.iter().map(|(_, port)| port.id).collect(),
@@ -436,7 +429,8 @@ impl<'t> Body<'t> {
         let depth = |id: &NodeId| inner.open.iter().rposition(|b| *b == inner.nodes[*id as usize].body).unwrap_or(0);
         let body = inner.open[inputs.iter().map(depth).max().unwrap_or(0)];
         let mut hasher = StructureHasher::new();
-        (0x7363616e_u32, self.length, self.reverse, def.carries.len(), def.items.len()).hash(&mut hasher);
+        (0x7363616e_u32, self.length, self.reverse, self.checkpoint, def.carries.len(), def.items.len())
+            .hash(&mut hasher);
         for id in inputs.iter().chain(&def.carries).chain(&def.items).chain(&def.next) {
             hasher.write_hash(inner.nodes[*id as usize].hash);
         }

@@ -207,7 +207,7 @@ fn strange_loops() {
     for length in [0usize, 1, 2, 3] {
         for reverse in [false, true] {
             let tape = Tape::new();
-            let options = ScanOptions { reverse, length: Some(length) };
+            let options = ScanOptions { reverse, length: Some(length), ..Default::default() };
             let (a, b) = (tape.var(data(&[2])), tape.var(data(&[2])));
             let w = tape.var(data(&[2]));
             let xs = tape.var(data(&[length, 2]));

@@ -146,7 +146,7 @@ fn scripts() {
         values(|tape| {
             let (x, w, u) = (tape.var(data(&[4, 2, 3], 1)), tape.var(data(&[3, 8], 2)), tape.var(data(&[2, 8], 3)));
             let zeros = tape.constant(data(&[2, 2], 4));
-            let options = ScanOptions { reverse, length: None };
+            let options = ScanOptions { reverse, ..Default::default() };
             let ((h, c), ys) = tape.scan_with(options, (zeros, zeros), x, |(h, c), x| {
                 let [i, f, g, o] = (x.matmul(w) + h.matmul(u)).chunk();
                 let c = f.sigmoid() * c + i.sigmoid() * g.tanh();

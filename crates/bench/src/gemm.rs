@@ -9,8 +9,8 @@ use crate::timing::{Timing, timed};
 use crate::train;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::convert::Infallible;
-use wengert_kernels::for_each;
 use wengert_kernels::gemm::{GemmElem, Mat, MatMut, PackedB, gemm_packed, gemm_shared, peak_fma};
+use wengert_kernels::{Blocks, for_each};
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
     match options.dtype {
@@ -103,7 +103,11 @@ impl Product {
                 let left = if matches!(self, Product::Input) { rows } else { Mat::row_major(&a, k, m).t() };
                 timed(options.budget, options.runs, || {
                     for _ in 0..repeats {
-                        gemm_shared(vec![(left, MatMut::row_major(&mut c, m, n))], Mat::row_major(&b, k, n));
+                        gemm_shared(
+                            vec![(left, MatMut::row_major(&mut c, m, n))],
+                            Mat::row_major(&b, k, n),
+                            Blocks::default(),
+                        );
                     }
                     Ok::<_, Infallible>(())
                 })

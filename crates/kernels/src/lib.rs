@@ -7,6 +7,7 @@
 //! Every result is a function of the operands' values and extents alone: not of alignment, layout, thread count
 //! or position in a batch.
 
+mod blocks;
 pub mod gemm;
 mod isa;
 mod lane;
@@ -21,12 +22,13 @@ mod strided;
 mod threads;
 mod tile;
 
+pub use blocks::Blocks;
 pub use isa::{Isa, available, isa};
 pub use lane::{Lane, Num, Unfused};
 pub use map::{Arith, Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for, pair_kernel};
 pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use random::{fold_in, uniform_f32, uniform_f64};
-pub use reduce::{ReduceShape, Reduction, reduce, reduce_shared};
+pub use reduce::{ReduceShape, Reduction, reduce, reduce_block, reduce_shared};
 pub use script::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, Slot, run_scripts};
 pub use sort::{SortShape, argsort};
 pub use strided::{MAX_AXES, copy, for_each_row};

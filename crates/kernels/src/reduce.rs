@@ -6,6 +6,7 @@
 //! rows are added in order within blocks of 64, and block totals are added in order: rounding
 //! errors grow with the block size plus the number of blocks, not with the length.
 
+use crate::blocks::Blocks;
 use crate::isa::{Task, dispatch};
 use crate::lane::Num;
 use crate::memory::Pod;
@@ -67,29 +68,56 @@ pub struct ReduceShape {
     pub inner: usize,
 }
 
-/// [`reduce`] whose columns several [threads](fn@crate::threads) share, if they are many: the same bits.
+/// Addends of a block, whose totals are added one after the other, if a reduction leaves `inner` adjacent elements.
+pub fn reduce_block(inner: usize) -> usize {
+    if inner == 1 { RUN } else { ROWS }
+}
+
+/// [`reduce`] whose columns several [threads](fn@crate::threads) share, if they are many: the same bits. The totals of
+/// blocks are put together as [`Blocks`] says, for sums; other reductions give the same in any order.
 ///
 /// # Panics
 /// If the extents leave a slice, or a maximum or minimum has no elements.
-pub fn reduce_shared<E: Num + Pod>(kind: Reduction, shape: ReduceShape, dst: &mut [E], src: &[E]) {
+pub fn reduce_shared<E: Num + Pod>(kind: Reduction, shape: ReduceShape, blocks: Blocks, dst: &mut [E], src: &[E]) {
     /// Addends that are worth another thread.
     const WORTHWHILE: usize = 1 << 17;
     /// Columns are split at multiples of this, so that every part runs along rows.
     const GRAIN: usize = 32;
-    let blocks = shape.inner.div_ceil(GRAIN);
-    let parts = threads().min(shape.reduced.0 * shape.inner / WORTHWHILE).min(blocks);
+    let grains = shape.inner.div_ceil(GRAIN);
+    let parts = threads().min(shape.reduced.0 * shape.inner / WORTHWHILE).min(grains);
     if parts < 2 || shape.outer.0 != 1 || !shape.inner.is_multiple_of(GRAIN) {
-        return reduce(kind, shape, dst, src);
+        return in_order(kind, shape, blocks, dst, src);
     }
     let (mut rest, mut from) = (&mut dst[..shape.inner], 0);
     let mut tasks = Vec::with_capacity(parts);
     for part in 1..=parts {
-        let to = blocks * part / parts * GRAIN;
+        let to = grains * part / parts * GRAIN;
         let (task, after) = std::mem::take(&mut rest).split_at_mut(to - from);
         tasks.push((ReduceShape { inner: to - from, ..shape }, task, &src[from..]));
         (rest, from) = (after, to);
     }
-    for_each(tasks, |(shape, dst, src)| reduce(kind, shape, dst, src));
+    for_each(tasks, |(shape, dst, src)| in_order(kind, shape, blocks, dst, src));
+}
+
+/// A reduction whose blocks are added in either direction.
+fn in_order<E: Num + Pod>(kind: Reduction, shape: ReduceShape, blocks: Blocks, dst: &mut [E], src: &[E]) {
+    if blocks == Blocks::default() || kind != Reduction::Sum {
+        return reduce(kind, shape, dst, src);
+    }
+    let (n, stride) = shape.reduced;
+    let kept = shape.outer.0 * shape.inner;
+    if n == 0 && !blocks.onto {
+        return reduce(kind, shape, dst, src);
+    }
+    let mut total = vec![E::default(); kept];
+    blocks.for_each(n, reduce_block(shape.inner), |at, add| {
+        let part = ReduceShape { reduced: (at.len(), stride), ..shape };
+        if !add {
+            return reduce(kind, part, dst, &src[at.start * stride..]);
+        }
+        reduce(kind, part, &mut total, &src[at.start * stride..]);
+        dst.iter_mut().zip(&total).for_each(|(sum, total)| *sum = sum.add(*total));
+    });
 }
 
 /// Reduces `src` into `dst` (`[outer, inner]`, contiguous).
@@ -277,6 +305,42 @@ mod tests {
         let mut out = [0.0];
         reduce(Reduction::Max, ReduceShape { outer: (1, 0), reduced: (3, 1), inner: 1 }, &mut out, &nan);
         assert!(out[0].is_nan());
+    }
+
+    /// The rows `at` of a matrix of `width` columns, summed.
+    fn summed(x: &[f64], at: std::ops::Range<usize>, width: usize, blocks: Blocks, out: &mut [f64]) {
+        let shape = ReduceShape { outer: (1, 0), reduced: (at.len(), width), inner: width };
+        reduce_shared(Reduction::Sum, shape, blocks, out, &x[at.start * width..at.end * width]);
+    }
+
+    #[test]
+    fn pieces_added_in_the_direction_of_a_sum_give_its_bits() {
+        for (width, block) in [(1, RUN), (3, ROWS), (64, ROWS)] {
+            let n = 5 * block + 17;
+            let x = data(n * width);
+            for backward in [false, true] {
+                let mut whole = vec![f64::NAN; width];
+                summed(&x, 0..n, width, Blocks { backward, onto: false }, &mut whole);
+                let mut pieces = [0..2 * block, 2 * block..3 * block, 3 * block..n];
+                if backward {
+                    pieces.reverse();
+                }
+                let mut sum = vec![-0.0; width];
+                for piece in pieces {
+                    summed(&x, piece, width, Blocks { backward, onto: true }, &mut sum);
+                }
+                assert_eq!(
+                    sum.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
+                    whole.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+                );
+            }
+            let sums = [false, true].map(|backward| {
+                let mut sum = vec![0.0; width];
+                summed(&x, 0..n, width, Blocks { backward, onto: false }, &mut sum);
+                sum
+            });
+            assert_ne!(sums[0], sums[1], "the order shows in the bits");
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl<'t> Scope<'_, 't> {
     fn scan_again(&self, region: usize, scan: NodeId, inputs: &[Var<'t>]) -> Var<'t> {
         let tape = self.tape();
         let def = tape.scan_def(scan);
-        let mut body = Body::open(tape, def.length, def.reverse);
+        let mut body = Body::open(tape, def.length, def.reverse).checkpointed(def.checkpoint);
         for (k, port) in def.carries.iter().enumerate() {
             self.keep(region, *port, body.carry(inputs[k]));
         }

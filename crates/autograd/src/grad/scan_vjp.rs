@@ -5,7 +5,7 @@ use super::flow::{Flow, scan_between};
 use super::scope::Scope;
 use super::walk;
 use crate::node::{NodeId, Op};
-use crate::ops::{Contribution, Reduce};
+use crate::ops::{Contribution, Matmul, Reduce};
 use crate::origin::Pass;
 use crate::scan::Body;
 use crate::var::Var;
@@ -121,16 +121,16 @@ fn time_sum<'t>(scan: Var<'t>, inside: u32, length: usize, value: Var<'t>) -> Va
         return value * tape.literal(length as f64, dtype);
     }
     let input = |i: usize| Var { tape, id: inputs[i] };
+    // In the order in which the loop has its values, so that it may hand them over segment by segment.
+    let backward = tape.scan_def(scan.id).reverse;
     match op {
         Op::Reshape(_) => time_sum(scan, inside, length, input(0)).reshape(shape),
         Op::Permute(permute) => {
             let order: Vec<usize> = permute.order.iter().map(|axis| *axis as usize).collect();
             time_sum(scan, inside, length, input(0)).permute(&order)
         }
-        Op::Reduce(Reduce { kind: Reduction::Sum, first: 0, count }) => {
-            let rows = over_time(scan, inside, length, input(0));
-            let axes: Vec<isize> = (0..=count as isize).collect();
-            rows.sum_axes(axes.as_slice())
+        Op::Reduce(Reduce { kind: Reduction::Sum, first: 0, count, .. }) => {
+            over_time(scan, inside, length, input(0)).sum_leading(count + 1, backward)
         }
         Op::Matmul(_) if shape.rank() == 2 => {
             let (a, b) = (transposed(input(0)), Some(input(1)));
@@ -140,12 +140,12 @@ fn time_sum<'t>(scan: Var<'t>, inside: u32, length: usize, value: Var<'t>) -> Va
                         let shape = v.node(|n| n.shape.clone());
                         over_time(scan, inside, length, v).reshape([length * shape[0], shape[1]])
                     };
-                    flat(a).t().matmul(flat(b))
+                    flat(a).t().product(flat(b), Matmul { backward })
                 }
-                _ => over_time(scan, inside, length, value).sum_axes(0),
+                _ => over_time(scan, inside, length, value).sum_leading(1, backward),
             }
         }
-        _ => over_time(scan, inside, length, value).sum_axes(0),
+        _ => over_time(scan, inside, length, value).sum_leading(1, backward),
     }
 }
 

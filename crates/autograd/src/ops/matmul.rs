@@ -8,10 +8,14 @@ use crate::program::{Gemm, Instr, Lower};
 use crate::record::{Fault, Recorded};
 use crate::shape::{Shape, Strides};
 use crate::var::Var;
+use wengert_kernels::Blocks;
 
 /// `[.., M, K] · [.., K, N] -> [.., M, N]`, leading axes broadcast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Matmul;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Matmul {
+    /// Whether the sums of K-blocks are added from the last to the first: for matrices, without leading axes.
+    pub backward: bool,
+}
 
 impl<'t> Var<'t> {
     /// The matrix product: `[.., M, K] · [.., K, N] -> [.., M, N]`; leading (batch) axes broadcast.
@@ -28,51 +32,57 @@ impl<'t> Var<'t> {
             (1, 1) => self.unsqueeze(0).matmul(rhs.unsqueeze(1)).squeeze(1).squeeze(0),
             (1, 2..) => self.unsqueeze(0).matmul(rhs).squeeze(-2),
             (2.., 1) => self.matmul(rhs.unsqueeze(1)).squeeze(-1),
-            _ => self.tape().op("matmul", &[self, rhs], |nodes| {
-                let (a, b) = (nodes[0], nodes[1]);
-                if a.dtype != b.dtype {
-                    return Err(Fault::dtype(
-                        format!("element types {} and {} are mixed", a.dtype, b.dtype),
-                        format!("convert one side: .cast(DType::{:?})", a.dtype.max(b.dtype)),
-                    ));
-                }
-                if !a.dtype.is_float() {
-                    return Err(Fault::dtype(
-                        format!("the operands are {}, expected f32 or f64", a.dtype),
-                        "convert them: .cast(DType::F32)",
-                    ));
-                }
-                let (sa, sb) = (&a.shape, &b.shape);
-                if sa.rank() < 2 || sb.rank() < 2 {
-                    return Err(Fault::shape(
-                        format!("shapes {sa} and {sb}: an operand has no axes"),
-                        "multiply by a scalar with *",
-                    ));
-                }
-                let (m, k) = (sa[sa.rank() - 2], sa[sa.rank() - 1]);
-                let (kb, n) = (sb[sb.rank() - 2], sb[sb.rank() - 1]);
-                if k != kb {
-                    let remedy = if k == n && sa.rank() == 2 && sb.rank() == 2 {
-                        "transpose the right operand: .t()"
-                    } else {
-                        "transpose or reshape an operand"
-                    };
-                    return Err(Fault::shape(
-                        format!("shapes {sa} and {sb} do not fit: the left has {k} columns, the right {kb} rows"),
-                        remedy,
-                    ));
-                }
-                let batch = Shape::from(&sa[..sa.rank() - 2]).broadcast(&Shape::from(&sb[..sb.rank() - 2]));
-                let Some(batch) = batch else {
-                    return Err(Fault::shape(
-                        format!("the batch axes of {sa} and {sb} do not broadcast"),
-                        "make the extents equal or 1",
-                    ));
-                };
-                let shape = batch.iter().copied().chain([m, n]).collect();
-                Ok(Some(Recorded { op: Op::Matmul(Matmul), shape, dtype: a.dtype }))
-            }),
+            _ => self.product(rhs, Matmul::default()),
         }
+    }
+
+    /// The product of values of at least two axes.
+    #[track_caller]
+    pub(crate) fn product(self, rhs: Var<'t>, op: Matmul) -> Var<'t> {
+        self.tape().op("matmul", &[self, rhs], |nodes| {
+            let (a, b) = (nodes[0], nodes[1]);
+            if a.dtype != b.dtype {
+                return Err(Fault::dtype(
+                    format!("element types {} and {} are mixed", a.dtype, b.dtype),
+                    format!("convert one side: .cast(DType::{:?})", a.dtype.max(b.dtype)),
+                ));
+            }
+            if !a.dtype.is_float() {
+                return Err(Fault::dtype(
+                    format!("the operands are {}, expected f32 or f64", a.dtype),
+                    "convert them: .cast(DType::F32)",
+                ));
+            }
+            let (sa, sb) = (&a.shape, &b.shape);
+            if sa.rank() < 2 || sb.rank() < 2 {
+                return Err(Fault::shape(
+                    format!("shapes {sa} and {sb}: an operand has no axes"),
+                    "multiply by a scalar with *",
+                ));
+            }
+            let (m, k) = (sa[sa.rank() - 2], sa[sa.rank() - 1]);
+            let (kb, n) = (sb[sb.rank() - 2], sb[sb.rank() - 1]);
+            if k != kb {
+                let remedy = if k == n && sa.rank() == 2 && sb.rank() == 2 {
+                    "transpose the right operand: .t()"
+                } else {
+                    "transpose or reshape an operand"
+                };
+                return Err(Fault::shape(
+                    format!("shapes {sa} and {sb} do not fit: the left has {k} columns, the right {kb} rows"),
+                    remedy,
+                ));
+            }
+            let batch = Shape::from(&sa[..sa.rank() - 2]).broadcast(&Shape::from(&sb[..sb.rank() - 2]));
+            let Some(batch) = batch else {
+                return Err(Fault::shape(
+                    format!("the batch axes of {sa} and {sb} do not broadcast"),
+                    "make the extents equal or 1",
+                ));
+            };
+            let shape = batch.iter().copied().chain([m, n]).collect();
+            Ok(Some(Recorded { op: Op::Matmul(op), shape, dtype: a.dtype }))
+        })
     }
 }
 
@@ -155,6 +165,7 @@ impl Rule for Matmul {
             also: Vec::new(),
             batch,
             steps: [a_steps, b_steps, c_steps],
+            blocks: Blocks { backward: self.backward, onto: false },
         }));
     }
 }

@@ -8,7 +8,7 @@ use crate::program::{Instr, Lower, ReduceInstr};
 use crate::record::{Fault, Recorded};
 use crate::shape::Shape;
 use crate::var::Var;
-use wengert_kernels::{ReduceShape, Reduction};
+use wengert_kernels::{Blocks, ReduceShape, Reduction};
 
 /// Reduction of `count` adjacent axes from `first` on; the axes are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub(crate) struct Reduce {
     pub kind: Reduction,
     pub first: usize,
     pub count: usize,
+    /// Whether the totals of blocks are added from the last to the first, in a sum over the leading axes.
+    pub backward: bool,
 }
 
 /// Axes named in a call: one, several, or all of them.
@@ -185,7 +187,9 @@ impl<'t> Var<'t> {
             // Ties share over all axes at once, so the axes become one group.
             let (reduced, kept): (Vec<usize>, Vec<usize>) = (0..shape.rank()).partition(|axis| marked[*axis]);
             let order = [&kept[..], &reduced].concat();
-            return self.permute(&order).reduce_group(name, Reduce { kind, first: kept.len(), count: reduced.len() });
+            return self
+                .permute(&order)
+                .reduce_group(name, Reduce { kind, first: kept.len(), count: reduced.len(), backward: false });
         }
         let mut result = self;
         let mut end = shape.rank();
@@ -195,10 +199,16 @@ impl<'t> Var<'t> {
                 continue;
             }
             let first = (0..end).rev().take_while(|axis| marked[*axis]).last().unwrap_or(end - 1);
-            result = result.reduce_group(name, Reduce { kind, first, count: end - first });
+            result = result.reduce_group(name, Reduce { kind, first, count: end - first, backward: false });
             end = first;
         }
         result
+    }
+
+    /// The sum over the `count` leading axes, with the totals of its blocks added in either direction.
+    #[track_caller]
+    pub(crate) fn sum_leading(self, count: usize, backward: bool) -> Var<'t> {
+        self.reduce_group("sum", Reduce { kind: Reduction::Sum, first: 0, count, backward })
     }
 
     #[track_caller]
@@ -327,6 +337,7 @@ impl Rule for Reduce {
             shape: found,
             src: (place.buf, place.offset),
             dst: (out.buf, out.offset),
+            blocks: Blocks { backward: self.backward, onto: false },
         }));
     }
 }

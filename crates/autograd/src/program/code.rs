@@ -10,7 +10,7 @@ use crate::shape::{Shape, Strides};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
-use wengert_kernels::{MAX_AXES, Path, ReduceShape, Reduction, TileProgram};
+use wengert_kernels::{Blocks, MAX_AXES, Path, ReduceShape, Reduction, TileProgram};
 
 /// The number of a buffer in its block.
 pub(crate) type Buf = usize;
@@ -141,6 +141,7 @@ pub(crate) struct Gemm {
     pub batch: Vec<usize>,
     /// Element strides of a, b and c along the batch axes.
     pub steps: [Vec<usize>; 3],
+    pub blocks: Blocks,
 }
 
 pub(crate) struct ReduceInstr {
@@ -149,6 +150,7 @@ pub(crate) struct ReduceInstr {
     pub shape: ReduceShape,
     pub src: (Buf, usize),
     pub dst: (Buf, usize),
+    pub blocks: Blocks,
 }
 
 /// Gather or scatter-add along one axis; all operands are contiguous.
@@ -195,6 +197,10 @@ pub(crate) struct LoopInstr {
     pub steps: usize,
     /// Whether the last step in time comes first.
     pub reverse: bool,
+    /// The number of the first step.
+    pub first: usize,
+    /// If a run of the block is a segment of a loop: its steps.
+    pub span: Option<usize>,
     pub shards: Vec<Shard>,
 }
 
@@ -219,8 +225,12 @@ impl Block {
     /// Whether a loop over the block can run as a script: its instructions cannot fail, and each is one call.
     pub(crate) fn is_script(&self) -> bool {
         self.code.iter().all(|instr| match instr {
-            Instr::Tile(_) | Instr::Reduce(_) | Instr::Copy { .. } => true,
-            Instr::Gemm(op) => op.m * op.n > 0 && op.batch.len() < MAX_AXES && op.also.is_empty(),
+            Instr::Tile(_) | Instr::Copy { .. } => true,
+            Instr::Reduce(op) => op.blocks == Blocks::default(),
+            Instr::Gemm(op) => {
+                let plain = op.also.is_empty() && op.blocks == Blocks::default();
+                op.m * op.n > 0 && op.batch.len() < MAX_AXES && plain
+            }
             _ => false,
         })
     }
@@ -247,7 +257,7 @@ impl Shard {
         const FEWEST: usize = 3;
         let port = self.block.ports.iter().position(|buf| *buf == op.b.0);
         let still = port.is_some_and(|port| matches!(self.ports[port].path, Path::Still));
-        still && steps >= FEWEST && op.batch.is_empty() && op.m * op.n * op.k > 0
+        still && steps >= FEWEST && op.blocks == Blocks::default() && op.batch.is_empty() && op.m * op.n * op.k > 0
     }
 }
 

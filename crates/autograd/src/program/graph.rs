@@ -6,7 +6,7 @@ use super::trace::Site;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::node::{NodeId, Op, StructureHasher};
-use crate::scan::ScanDef;
+use crate::scan::{Checkpoint, ScanDef};
 use crate::shape::Shape;
 use crate::tape::Inner;
 use smallvec::SmallVec;
@@ -14,11 +14,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// Live nodes in an order in which inputs come first.
+#[derive(Clone)]
 pub(super) struct Graph {
     pub nodes: Vec<GraphNode>,
     pub outputs: Vec<usize>,
 }
 
+#[derive(Clone)]
 pub(super) struct GraphNode {
     pub op: GraphOp,
     pub inputs: SmallVec<[usize; 4]>,
@@ -27,6 +29,7 @@ pub(super) struct GraphNode {
     pub at: Site,
 }
 
+#[derive(Clone)]
 pub(super) enum GraphOp {
     /// A tensor bound at run time.
     Leaf(u32),
@@ -42,9 +45,12 @@ pub(super) enum GraphOp {
     LoopOutput(usize),
     /// Any other operation of the tape.
     Op(Op),
+    /// A sum that is added to the last input.
+    Onto(Op),
 }
 
 /// A live loop.
+#[derive(Clone)]
 pub(super) struct Loop {
     /// Outputs: the next carries, then the taps.
     pub body: Graph,
@@ -52,7 +58,20 @@ pub(super) struct Loop {
     pub items: usize,
     pub steps: usize,
     pub reverse: bool,
+    pub schedule: Schedule,
+    /// The number of its first step.
+    pub first: usize,
+    /// If a run of the body is a segment of a loop: its steps.
+    pub span: Option<usize>,
     pub outputs: Vec<LoopOutput>,
+}
+
+/// What of a loop is kept for its derivative; what it computes does not depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Schedule {
+    Asked(Checkpoint),
+    /// Segments of so many steps, and segments of those.
+    Lengths(Vec<usize>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -346,6 +365,9 @@ fn live_loop(inner: &Inner, def: &ScanDef, need: &LoopNeed, options: PlanOptions
         items: need.items.len(),
         steps: def.length,
         reverse: def.reverse,
+        schedule: Schedule::Asked(def.checkpoint),
+        first: 0,
+        span: None,
         outputs: finals.chain(taps).collect(),
     })
 }
@@ -395,9 +417,10 @@ impl Graph {
                 GraphOp::Port(port) => (2u8, port).hash(hasher),
                 GraphOp::LoopOutput(index) => (3u8, index).hash(hasher),
                 GraphOp::Op(op) => (4u8, op).hash(hasher),
+                GraphOp::Onto(op) => (7u8, op).hash(hasher),
                 GraphOp::Loop(inside) => {
-                    let Loop { body, carries, items, steps, reverse, outputs } = &**inside;
-                    (5u8, carries, items, steps, reverse, outputs).hash(hasher);
+                    let Loop { body, carries, items, steps, reverse, outputs, first, span, schedule: _ } = &**inside;
+                    (5u8, carries, items, steps, reverse, outputs, first, span).hash(hasher);
                     body.write_key(hasher);
                 }
             }

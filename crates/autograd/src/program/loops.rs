@@ -26,7 +26,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
     let graph = lower.graph;
     let GraphOp::Loop(inside) = &graph.nodes[id].op else { unreachable!("the node is a loop") };
     let inputs = lower.inputs(id);
-    let Loop { carries, items, steps, reverse, .. } = **inside;
+    let Loop { carries, items, steps, reverse, first, span, .. } = **inside;
     let options = lower.options;
     let written = inside.written();
     let compile = || body(&inside.body, inputs.len(), &written, options);
@@ -94,7 +94,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
     }
     if steps > 0 {
         let shards = shards(lower, inside, block, ports, &written);
-        lower.emit(Instr::Loop(LoopInstr { steps, reverse, shards }));
+        lower.emit(Instr::Loop(LoopInstr { steps, reverse, first, span, shards }));
     }
     for (node, user) in graph.nodes.iter().enumerate() {
         if let GraphOp::LoopOutput(index) = user.op

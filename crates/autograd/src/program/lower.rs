@@ -74,6 +74,10 @@ pub(super) fn program(graph: &Graph, options: PlanOptions) -> Program {
 pub(super) fn body(graph: &Graph, inputs: usize, written: &[usize], options: PlanOptions) -> Block {
     let mut lower = Lower::new(graph, options, written);
     lower.run();
+    // A body with a loop in it is no script, which would have one product a line.
+    if options.optimise && !options.traced && lower.code.iter().any(|instr| matches!(instr, Instr::Loop(_))) {
+        merge_products(&mut lower.code);
+    }
     for (index, node) in written.iter().enumerate() {
         let port = lower.port(inputs + index, *node);
         let place = lower.place(*node);
@@ -152,6 +156,7 @@ impl<'g> Lower<'g> {
                 let view = matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Expand(_) | Op::Slice(_) | Op::Step(_));
                 !view && !matches!(op, Op::StopGradient | Op::Fence)
             }
+            GraphOp::Onto(_) => true,
             _ => false,
         }
     }
@@ -191,8 +196,23 @@ impl<'g> Lower<'g> {
                 Some(rule) => rule.lower(self, id),
                 None => unreachable!("leaves, loops and errors are not operations of a graph"),
             },
+            GraphOp::Onto(op) => self.onto(op, id),
         }
         self.complete_note(before);
+    }
+
+    /// A sum that is added to what its place holds before.
+    fn onto(&mut self, op: &Op, id: usize) {
+        let before = *self.inputs(id).last().expect("what a sum is added to is its last input");
+        let (from, to) = (self.place(before), self.alloc_any(id));
+        self.copy(before, from, to);
+        let rule = op.rule().expect("a sum has a rule");
+        rule.lower(self, id);
+        match self.code.last_mut() {
+            Some(Instr::Gemm(sum)) => sum.blocks.onto = true,
+            Some(Instr::Reduce(sum)) => sum.blocks.onto = true,
+            _ => unreachable!("a sum ends with its product or reduction"),
+        }
     }
 
     /// Marks the last instruction of a unit, whose first would have been number `first`.

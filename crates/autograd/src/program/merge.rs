@@ -19,7 +19,7 @@ pub(super) fn merge_products(code: &mut Vec<Instr>) {
         let results = |op: &Gemm| -> Vec<Buf> { op.also.iter().map(|left| left.c.0).chain([op.c.0]).collect() };
         let own = results(early);
         let fits = |late: &Gemm| {
-            let kind = |op: &Gemm| (op.dtype, op.n, op.k, op.b);
+            let kind = |op: &Gemm| (op.dtype, op.n, op.k, op.b, op.blocks);
             let mut others = results(late);
             others.extend(late.also.iter().map(|left| left.a.0).chain([late.a.0]));
             let count = early.also.len() + late.also.len() + 2;

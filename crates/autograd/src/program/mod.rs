@@ -6,6 +6,7 @@
 
 mod absorb;
 mod anomaly;
+mod assemble;
 mod cache;
 mod code;
 mod fuse;
@@ -17,10 +18,13 @@ mod loops;
 mod lower;
 mod merge;
 mod opaque;
+mod pair;
 mod profile;
 mod refuse;
 mod repeat;
 mod run;
+mod schedule;
+mod segments;
 mod shard;
 mod simplify;
 mod sort;
@@ -204,7 +208,7 @@ pub(crate) fn arena_bytes(tape: &Tape, asked: &[NodeId]) -> usize {
 fn compile(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<Program> {
     let mut graph = graph::build(inner, asked, options)?;
     if options.optimise {
-        graph = simplify::simplify(graph);
+        graph = simplify::simplify(schedule::scheduled(graph, options));
     }
     Ok(lower::program(&graph, options))
 }

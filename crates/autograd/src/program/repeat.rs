@@ -40,6 +40,8 @@ impl Machine<'_, '_, '_> {
             run_scripts(&mut self.memory, self.scratch, &scripts, inside.steps);
             return Ok(());
         }
+        // Errors name the step of the recording.
+        let first = self.first_step + inside.first;
         for ((shard, mut body), packs) in inside.shards.iter().zip(frames).zip(&packs) {
             for s in 0..inside.steps {
                 if let Some(watch) = &mut self.watch {
@@ -50,7 +52,10 @@ impl Machine<'_, '_, '_> {
                     body[*buf] = Address { region: slot.region, byte: slot.at(s) };
                 }
                 let time = if inside.reverse { inside.steps - 1 - s } else { s };
-                self.block(&shard.block, &body, packs).map_err(|error| error.at_step(time))?;
+                self.first_step = inside.span.map_or(0, |span| first + time * span);
+                let ran = self.block(&shard.block, &body, packs);
+                self.first_step = first - inside.first;
+                ran.map_err(|error| if inside.span.is_some() { error } else { error.at_step(first + time) })?;
             }
         }
         Ok(())

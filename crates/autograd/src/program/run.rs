@@ -88,7 +88,7 @@ fn run_in(
             Home::Port => unreachable!("a program has no ports"),
         })
         .collect();
-    let mut machine = Machine { memory, scratch: &mut workspace.scratch, leaves, watch };
+    let mut machine = Machine { memory, scratch: &mut workspace.scratch, leaves, watch, first_step: 0 };
     machine.block(block, &frame, &[])?;
     drop(machine);
 
@@ -154,6 +154,8 @@ pub(super) struct Machine<'m, 's, 'w> {
     pub scratch: &'s mut Vec<Scratch>,
     pub leaves: &'m [LeafValue],
     pub watch: Option<&'w mut dyn Watch>,
+    /// The step of the recording at which a loop in the present block begins.
+    pub first_step: usize,
 }
 
 impl Machine<'_, '_, '_> {
@@ -180,9 +182,13 @@ impl Machine<'_, '_, '_> {
                     let from = span(frame, op.dtype, op.src.0, op.src.1, extent(&dims, &strides));
                     let mut access = self.memory.open(&writes);
                     match op.dtype {
-                        DType::F64 => reduce_shared(op.kind, shape, access.take::<f64>(0), access.read(from)),
-                        DType::I64 => reduce_shared(op.kind, shape, access.take::<i64>(0), access.read(from)),
-                        _ => reduce_shared(op.kind, shape, access.take::<f32>(0), access.read(from)),
+                        DType::F64 => {
+                            reduce_shared(op.kind, shape, op.blocks, access.take::<f64>(0), access.read(from))
+                        }
+                        DType::I64 => {
+                            reduce_shared(op.kind, shape, op.blocks, access.take::<i64>(0), access.read(from))
+                        }
+                        _ => reduce_shared(op.kind, shape, op.blocks, access.take::<f32>(0), access.read(from)),
                     }
                 }
                 Instr::Copy { dtype, dims, src, dst } => {
@@ -278,7 +284,7 @@ impl Machine<'_, '_, '_> {
                 .collect();
             let reach = extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]);
             let b = access.read::<E>(span(frame, op.dtype, op.b.0, op.b.1 + at[1], reach));
-            gemm_shared(items, Mat::new(b, op.k, op.n, op.b.2.0, op.b.2.1));
+            gemm_shared(items, Mat::new(b, op.k, op.n, op.b.2.0, op.b.2.1), op.blocks);
         };
         if op.batch.is_empty() {
             one([0; 3]);

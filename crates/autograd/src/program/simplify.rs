@@ -3,7 +3,7 @@
 use super::absorb::absorb;
 use super::graph::{Graph, GraphNode, GraphOp, Loop, LoopOutput};
 use crate::node::Op;
-use crate::ops::{Reshape, Slice};
+use crate::ops::{Matmul, Reshape, Slice};
 use crate::shape::Shape;
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ fn move_products(graph: Graph) -> Graph {
                     let left = out.reshape(left, [rows, k].into());
                     let product = GraphNode {
                         shape: [rows, n].into(),
-                        ..node.like(GraphOp::Op(Op::Matmul(crate::ops::Matmul)), smallvec![left, sunk.right])
+                        ..node.like(GraphOp::Op(Op::Matmul(Matmul::default())), smallvec![left, sunk.right])
                     };
                     let product = out.add(product);
                     out.reshape(product, node.shape)
@@ -86,7 +86,10 @@ struct Sunk {
 
 /// `left·right` if the body node is a product of a matrix and a captured matrix: the left node, and the capture's number.
 fn invariant_product(inside: &Loop, node: usize) -> Option<(usize, usize)> {
-    let GraphNode { op: GraphOp::Op(Op::Matmul(_)), inputs, .. } = &inside.body.nodes[node] else { return None };
+    let GraphNode { op: GraphOp::Op(Op::Matmul(Matmul { backward: false })), inputs, .. } = &inside.body.nodes[node]
+    else {
+        return None;
+    };
     let (left, right) = (inputs[0], inputs[1]);
     let rank = |id: usize| inside.body.nodes[id].shape.rank();
     match inside.body.nodes[right].op {
@@ -123,7 +126,7 @@ fn hoist(out: &mut Graph, inside: &mut Loop, mut inputs: SmallVec<[usize; 4]>) -
         let flat = out.reshape(rows, [inside.steps * b, k].into());
         let (dtype, at) = (inside.body.nodes[node].dtype, inside.body.nodes[node].at);
         let product = out.add(GraphNode {
-            op: GraphOp::Op(Op::Matmul(crate::ops::Matmul)),
+            op: GraphOp::Op(Op::Matmul(Matmul::default())),
             inputs: smallvec![flat, right],
             shape: [inside.steps * b, n].into(),
             dtype,
@@ -369,7 +372,7 @@ impl Graph {
         self.nodes.len() - 1
     }
 
-    fn reshape(&mut self, id: usize, shape: Shape) -> usize {
+    pub(super) fn reshape(&mut self, id: usize, shape: Shape) -> usize {
         if self.nodes[id].shape == shape {
             return id;
         }

@@ -67,7 +67,7 @@ impl Lower<'_> {
         let computed = |id: &usize| {
             let node = &self.graph.nodes[*id];
             let (name, elementwise) = match &node.op {
-                GraphOp::Op(op) => (op.name(), matches!(op, crate::node::Op::Map(_))),
+                GraphOp::Op(op) | GraphOp::Onto(op) => (op.name(), matches!(op, crate::node::Op::Map(_))),
                 GraphOp::Loop(_) => ("scan", false),
                 GraphOp::LoopOutput(_) => ("tap", false),
                 GraphOp::Leaf(_) => ("leaf", false),

@@ -41,7 +41,7 @@ fn maybe<R>(tape: &Tape, checkpointed: bool, f: impl FnOnce() -> R) -> R {
 /// A case in the body of a loop, carried and captured, with checkpoints in the body or around the loop.
 fn looped<'t>(case: &Case, v: &[Var<'t>], reverse: bool, [body, around]: [bool; 2]) -> Var<'t> {
     let tape = v[0].tape();
-    let options = ScanOptions { reverse, length: Some(3) };
+    let options = ScanOptions { reverse, length: Some(3), ..Default::default() };
     let scale = tape.constant(Tensor::from_slice(&[0.7, -0.4, 0.9], [3]).unwrap());
     maybe(tape, around, || {
         let (last, ys) = tape.scan_with(options, v[0].sin(), scale, |s, w| {

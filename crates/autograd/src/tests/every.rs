@@ -144,7 +144,7 @@ fn dual_objective(y: &Duals, weights: &[f64]) -> Dual {
 /// A family in a loop: the first operand is carried, the others are captured.
 fn looped<'t>(case: &Case, vars: &[Var<'t>], weights: &[f64], reverse: bool) -> Var<'t> {
     let tape = vars[0].tape();
-    let options = ScanOptions { reverse, length: Some(2) };
+    let options = ScanOptions { reverse, length: Some(2), ..Default::default() };
     let scale = tape.constant(Tensor::from_slice(&[0.9, -0.4], [2]).unwrap());
     let (last, ys) = tape.scan_with(options, vars[0], scale, |s, w| {
         let mut now = vars.to_vec();

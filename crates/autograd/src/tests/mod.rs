@@ -11,6 +11,7 @@ mod families;
 mod fuzz;
 mod own;
 mod recipe;
+mod segments;
 mod selections;
 mod special;
 mod structural;

@@ -200,7 +200,8 @@ impl Loop {
             let column = |j: usize| rows.iter().map(|row| row[j]).collect::<Vec<_>>();
             (state, (0..self.outputs.len()).map(|j| tape.stack(&column(j), 0)).collect())
         } else {
-            let options = ScanOptions { reverse: self.reverse, length: Some(self.length) };
+            let checkpoint = crate::Checkpoint::Every(1 + self.length / 2);
+            let options = ScanOptions { reverse: self.reverse, length: Some(self.length), checkpoint };
             tape.scan_with(options, carries, items, step)
         };
         values.extend(last);

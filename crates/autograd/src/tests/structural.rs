@@ -165,7 +165,7 @@ fn gradients_through_a_scan_are_those_of_differences() {
             let inputs = inputs(case, DType::F64, rng);
             assert_gradients(
                 |v| {
-                    let options = ScanOptions { reverse, length: Some(2) };
+                    let options = ScanOptions { reverse, length: Some(2), ..Default::default() };
                     let scale = v[0].tape().constant(Tensor::from_slice(&[0.7, -0.4], [2]).unwrap());
                     let (last, ys) = v[0].tape().scan_with(options, v[0], scale, |s, w| {
                         let mut now = v.to_vec();

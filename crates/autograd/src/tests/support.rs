@@ -229,7 +229,7 @@ pub(super) fn scan_agrees(
         .collect();
     let items: Vec<Var<'_>> = (0..count).filter(|i| !held[*i]).map(|i| stacked[i]).collect();
     let captured: Vec<Var<'_>> = (0..count).map(|i| tape.var(&steps[0][i])).collect();
-    let options = crate::ScanOptions { reverse, length: Some(steps.len()) };
+    let options = crate::ScanOptions { reverse, length: Some(steps.len()), ..Default::default() };
     let ((), ys) = tape.scan_with(options, (), items, |(), items| {
         let mut items = items.into_iter();
         let inputs: Vec<Var<'_>> =

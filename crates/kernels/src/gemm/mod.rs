@@ -4,7 +4,8 @@
 //!
 //! Element `(i, j)` of `A B` is one fixed sequence of operations: for each block of [`K_BLOCK`](GemmElem::K_BLOCK)
 //! consecutive k, `acc = 0; acc = fma(a[i,k], b[k,j], acc)` for k in order; the blocks' sums are added in order,
-//! `(acc0 + acc1) + ...`, starting from `C` when the product accumulates. Nothing else influences the bits: not M or
+//! `(acc0 + acc1) + ...`, starting from `C` when the product accumulates. ([`gemm_shared`] adds them from the last to
+//! the first if it is asked to; blocks start at multiples of `K_BLOCK` either way.) Nothing else influences the bits: not M or
 //! N, not the element's position, not strides or packing, not which rows or columns are computed in one call. Hence
 //! rows or columns can be split between threads, and K at multiples of `K_BLOCK`, with identical results. Zeros are
 //! not skipped, so NaN and infinities propagate as the arithmetic says.
@@ -39,7 +40,7 @@ pub use mat::{Mat, MatMut};
 pub use pack::PackedB;
 pub use peak::peak_fma;
 
-use crate::{Isa, available, for_each, isa, threads};
+use crate::{Blocks, Isa, available, for_each, isa, threads};
 use driver::Source;
 
 mod sealed {
@@ -120,12 +121,12 @@ pub fn gemm<E: GemmElem>(a: Mat<'_, E>, b: Mat<'_, E>, c: MatMut<'_, E>, accumul
 }
 
 /// `C = A B` for several A and C with one B, shared by several [threads](fn@crate::threads) if it is large: the bits are
-/// those of [`gemm`].
+/// those of [`gemm`]. The sums of the K-blocks are added as [`Blocks`] says.
 ///
 /// # Panics
 /// If the shapes do not fit.
 #[track_caller]
-pub fn gemm_shared<E: GemmElem>(mut items: Vec<(Mat<'_, E>, MatMut<'_, E>)>, b: Mat<'_, E>) {
+pub fn gemm_shared<E: GemmElem>(mut items: Vec<(Mat<'_, E>, MatMut<'_, E>)>, b: Mat<'_, E>, blocks: Blocks) {
     for (a, c) in &items {
         check("gemm", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
     }
@@ -136,15 +137,15 @@ pub fn gemm_shared<E: GemmElem>(mut items: Vec<(Mat<'_, E>, MatMut<'_, E>)>, b: 
     let m: usize = items.iter().map(|(a, _)| a.rows()).sum();
     let by_cols = b.cols() >= m || items.len() > 1;
     let extent = if by_cols { b.cols() } else { m };
-    let blocks = extent.div_ceil(GRAIN);
-    let parts = threads().min(m * b.cols() * b.rows() / WORTHWHILE).min(blocks);
+    let grains = extent.div_ceil(GRAIN);
+    let parts = threads().min(m * b.cols() * b.rows() / WORTHWHILE).min(grains);
     if parts < 2 {
-        return driver::products(isa(), &mut items, Source::View(b), false);
+        return in_order(&mut items, b, blocks);
     }
     let mut tasks = Vec::with_capacity(parts);
     let mut from = 0;
     for part in 1..=parts {
-        let to = (blocks * part / parts * GRAIN).min(extent);
+        let to = (grains * part / parts * GRAIN).min(extent);
         let mut task = Vec::with_capacity(items.len());
         let mut rest = Vec::with_capacity(items.len());
         for (a, c) in items {
@@ -155,7 +156,19 @@ pub fn gemm_shared<E: GemmElem>(mut items: Vec<(Mat<'_, E>, MatMut<'_, E>)>, b: 
         tasks.push((task, if by_cols { b.col_range(from, to - from) } else { b }));
         (items, from) = (rest, to);
     }
-    for_each(tasks, |(mut task, b)| driver::products(isa(), &mut task, Source::View(b), false));
+    for_each(tasks, |(mut task, b)| in_order(&mut task, b, blocks));
+}
+
+/// Products whose K-blocks are added in either direction.
+fn in_order<E: GemmElem>(items: &mut [(Mat<'_, E>, MatMut<'_, E>)], b: Mat<'_, E>, blocks: Blocks) {
+    let k = b.rows();
+    if !blocks.backward || k <= E::K_BLOCK {
+        return driver::products(isa(), items, Source::View(b), blocks.onto);
+    }
+    blocks.for_each(k, E::K_BLOCK, |at, add| {
+        let mut part: Vec<_> = items.iter_mut().map(|(a, c)| (a.col_range(at.start, at.len()), c.reborrow())).collect();
+        driver::products(isa(), &mut part, Source::View(b.row_range(at.start, at.len())), add);
+    });
 }
 
 /// [`gemm`] with a `B` packed beforehand: the same bits, without packing it again for every product.

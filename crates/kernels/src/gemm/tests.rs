@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_for, gemm_packed, gemm_packed_cols};
-use crate::{Isa, available};
+use super::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_for, gemm_packed, gemm_packed_cols, gemm_shared};
+use crate::{Blocks, Isa, available};
 
 /// What the tests need from an element beyond [`GemmElem`].
 trait Elem: GemmElem + std::fmt::Debug {
@@ -327,4 +327,26 @@ proptest! {
         let (mut a, mut b) = (Vec::<f64>::new(), Vec::<f64>::new());
         check_all_paths(view(&mut a, seed, m, k, a_strides), view(&mut b, !seed, k, n, b_strides));
     }
+}
+
+#[test]
+fn pieces_added_from_the_last_to_the_first_give_the_bits_of_the_whole() {
+    let (m, n, k) = (70, 130, 3 * 512 + 100);
+    let data = |len: usize| (0..len).map(|i| (i * 7919 % 1013) as f32 / 500.0 - 1.0).collect::<Vec<f32>>();
+    let (a, b) = (data(k * m), data(k * n));
+    let part = |from: usize, to: usize, c: &mut [f32], blocks: Blocks| {
+        let a = Mat::row_major(&a[from * m..to * m], to - from, m).t();
+        gemm_shared(vec![(a, MatMut::row_major(c, m, n))], Mat::row_major(&b[from * n..to * n], to - from, n), blocks);
+    };
+    let mut whole = vec![f32::NAN; m * n];
+    part(0, k, &mut whole, Blocks { backward: true, onto: false });
+    let mut sum = vec![-0.0; m * n];
+    for (from, to) in [(1024, k), (512, 1024), (0, 512)] {
+        part(from, to, &mut sum, Blocks { backward: true, onto: true });
+    }
+    let bits = |c: &[f32]| c.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    assert!(bits(&sum) == bits(&whole));
+    let mut forward = vec![0.0; m * n];
+    part(0, k, &mut forward, Blocks::default());
+    assert!(bits(&forward) != bits(&whole), "the order shows in the bits");
 }

@@ -203,7 +203,7 @@ impl Recorder {
         let init: Vec<Var<'t>> = [b, c][..1 + c as usize % 2].iter().map(|p| pick(pool, *p)).collect();
         let captured = pick(pool, b / 2);
         let items = if scanned { vec![x] } else { Vec::new() };
-        let options = ScanOptions { reverse: b % 2 == 1, length: Some(length) };
+        let options = ScanOptions { reverse: b % 2 == 1, length: Some(length), ..Default::default() };
         let body = |state: Vec<Var<'t>>, items: Vec<Var<'t>>| {
             let mut pool: Vec<Var<'t>> = [&[captured], &items[..], &state].concat();
             self.grow(steps, &mut pool);

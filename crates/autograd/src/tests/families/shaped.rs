@@ -322,7 +322,7 @@ pub(super) static SHAPED: &[Entry] = &[
         used(
             &[s, &items, s],
             move |v| {
-                let options = ScanOptions { reverse, length: Some(steps) };
+                let options = ScanOptions { reverse, length: Some(steps), ..Default::default() };
                 let (last, ys) = v[0].tape().scan_with(options, v[0], v[1], |s, x| {
                     let next = s * x - v[2];
                     (next, next + s)

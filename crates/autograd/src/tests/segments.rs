@@ -1,0 +1,251 @@
+//! Checkpointed scans: the bits of all values without checkpoints, the memory of segments.
+
+use super::support::{Rng, WIDE, assert_equal, same_bits, sampled};
+use crate::program::arena_bytes;
+use crate::{Checkpoint, DType, Param, ScanOptions, Tape, Tensor, Var, set_threads};
+
+/// A loss through a scan, of what is differentiated.
+type Case = dyn for<'t> Fn(&[Var<'t>], ScanOptions) -> Var<'t>;
+
+/// The values asked of a case: the loss, its gradients, and those of a function of the gradients if `second`.
+fn asked<'t>(f: &Case, inputs: &[Var<'t>], options: ScanOptions, second: bool) -> Vec<Var<'t>> {
+    let loss = f(inputs, options);
+    let first = loss.grad(inputs);
+    let mut all = vec![loss];
+    all.extend(&first);
+    if second {
+        let score = first.iter().fold(loss, |sum, g| sum + g.square().sum());
+        all.extend(score.grad_or_none(inputs).into_iter().flatten());
+    }
+    all
+}
+
+/// The same bits with checkpoints as without, node by node and optimised; whether the program is another one.
+fn agrees(f: &Case, data: &[Tensor], checkpoints: &[Checkpoint], what: &str) -> Vec<bool> {
+    let run = |checkpoint: Checkpoint, second: bool| {
+        let tape = Tape::new();
+        let inputs: Vec<Var<'_>> = data.iter().map(|x| tape.var(x)).collect();
+        let all = asked(f, &inputs, ScanOptions::default().checkpoint(checkpoint), second);
+        let values = same_bits(&tape, &all, &format!("{what}, {checkpoint:?}"));
+        (values, arena_bytes(&tape, &all.iter().map(|v| v.id).collect::<Vec<_>>()))
+    };
+    let mut other = Vec::new();
+    for second in [false, true] {
+        let (wanted, plain) = run(Checkpoint::None, second);
+        for checkpoint in checkpoints {
+            let (found, bytes) = run(*checkpoint, second);
+            assert_eq!(found.len(), wanted.len());
+            for (i, (a, b)) in found.iter().zip(&wanted).enumerate() {
+                assert_equal(a, b, &format!("{what}, {checkpoint:?}: value {i} (second order: {second})"));
+            }
+            if !second {
+                other.push(bytes != plain);
+            }
+        }
+    }
+    other
+}
+
+/// A recurrent layer with a carry of two components, one of which adds up a loss.
+fn layer<'t>(v: &[Var<'t>], options: ScanOptions) -> Var<'t> {
+    let [h, xs, w, u, b] = v else { unreachable!("five inputs") };
+    let tape = h.tape();
+    let zero = tape.literal(0.0, h.dtype().unwrap()).expand(crate::Shape::from([h.dims::<2>().unwrap()[0]]));
+    let ((h, sum), ()) = tape.scan_with(options, (*h, zero), *xs, |(h, sum), x| {
+        let z = x.matmul(*w) + h.matmul(*u) + *b;
+        let h = z.tanh() * 0.9 + h * 0.1;
+        ((h, sum + (h.square() * x.sum_keep(-1)).sum_axes(-1)), ())
+    });
+    sum.sum() + h.sin().sum()
+}
+
+fn layer_data(steps: usize, rows: usize, dtype: DType) -> Vec<Tensor> {
+    let rng = &mut Rng::new(7);
+    [vec![rows, 4], vec![steps, rows, 2], vec![2, 4], vec![4, 4], vec![4]]
+        .map(|shape| sampled(shape, dtype, &WIDE, rng))
+        .into()
+}
+
+#[test]
+fn segments_have_the_bits_of_a_plain_scan() {
+    for (steps, rows, dtype) in [(40, 64, DType::F32), (43, 64, DType::F64), (1100, 1, DType::F32)] {
+        let data = layer_data(steps, rows, dtype);
+        for reverse in [false, true] {
+            let all = [1, 8, 20, steps].map(Checkpoint::Every);
+            let what = format!("{steps} steps of {rows} rows, {dtype}, reverse {reverse}");
+            let other = agrees(&move |v, o| layer(v, ScanOptions { reverse, ..o }), &data, &all, &what);
+            // One sequence is cut after 512 steps, 64 after 8; in one segment it is the plain program.
+            assert_eq!(other, [true, true, true, false], "{what}");
+        }
+    }
+}
+
+#[test]
+fn budgets_have_the_bits_of_a_plain_scan() {
+    let data = layer_data(300, 64, DType::F32);
+    let budgets = [0, 40_000, 60_000, 100_000, 200_000, 400_000, 1 << 30].map(Checkpoint::Budget);
+    let other = agrees(&|v, o| layer(v, o), &data, &budgets, "budgets");
+    assert_eq!(other, [true, true, true, true, true, true, false]);
+    agrees(&|v, o| layer(v, o.reversed()), &data, &budgets, "budgets, reversed");
+}
+
+#[test]
+fn outputs_captures_and_loops_inside_have_the_bits_of_a_plain_scan() {
+    // Outputs read outside, by themselves and at single steps; the input's gradient; a captured scale and a captured number.
+    fn outputs<'t>(v: &[Var<'t>], options: ScanOptions) -> Var<'t> {
+        let [h, xs, w, scale, number] = v else { unreachable!("five inputs") };
+        let (last, (ys, zs)) = h.tape().scan_with(options, *h, *xs, |h, x| {
+            let y = (h.matmul(*w) + x).tanh();
+            (y * *scale, (y, (y * x).sin() * *number))
+        });
+        ys.square().mean() + zs.step_sum() + last.sum()
+    }
+    impl<'t> Var<'t> {
+        /// Something of a single step.
+        fn step_sum(self) -> Var<'t> {
+            self.narrow(0, 1, 2).square().sum()
+        }
+    }
+    let rng = &mut Rng::new(3);
+    let data = |steps: usize, rows: usize, rng: &mut Rng| -> Vec<Tensor> {
+        [vec![rows, 3], vec![steps, rows, 3], vec![3, 3], vec![3], vec![]]
+            .map(|shape| sampled(shape, DType::F32, &WIDE, rng))
+            .into()
+    };
+    let all = [Checkpoint::Every(64), Checkpoint::Every(100), Checkpoint::Budget(0)];
+    for steps in [256, 1300] {
+        let other = agrees(&|v, o| outputs(v, o), &data(steps, 8, rng), &all, "outputs");
+        assert!(steps < 1000 || other == [true; 3], "{other:?}");
+        agrees(&|v, o| outputs(v, o.reversed()), &data(steps, 8, rng), &all, "outputs, reversed");
+    }
+    // Checkpointed loops in checkpointed loops, and in the body of a derivative.
+    fn nested<'t>(v: &[Var<'t>], options: ScanOptions) -> Var<'t> {
+        let [h, xs, w, scale, number] = v else { unreachable!("five inputs") };
+        let tape = h.tape();
+        let (last, ys) = tape.scan_with(options, *h, *xs, |h, x| {
+            let inner = tape.checkpoint(|| {
+                let (inner, _) =
+                    tape.scan_with(options.reversed(), h, *xs, |g, z| ((g.matmul(*w) * *scale + z * x).tanh(), ()));
+                let [step] = (inner.sin() * *number).sum().grad([h]);
+                inner - step * 0.1
+            });
+            (inner, inner.sum())
+        });
+        last.square().sum() + ys.sum()
+    }
+    let all = [Checkpoint::Every(1), Checkpoint::Budget(0)];
+    agrees(&|v, o| nested(v, o), &data(70, 16, rng), &all, "nested");
+}
+
+#[test]
+fn two_layers_and_two_threads_have_the_bits_of_a_plain_scan() {
+    fn layers<'t>(v: &[Var<'t>], options: ScanOptions) -> Var<'t> {
+        let [h, xs, w, u, b] = v else { unreachable!("five inputs") };
+        let run = |xs: Var<'t>, w: Var<'t>| {
+            h.tape().scan_with(options, *h, xs, |h, x| {
+                let h = (x.matmul(w) + h.matmul(*u) + *b).tanh();
+                (h, h)
+            })
+        };
+        let (_, ys) = run(*xs, *w);
+        let (last, ys) = run(ys, *u);
+        ys.square().sum() + last.sum()
+    }
+    let rng = &mut Rng::new(5);
+    let data = [vec![64, 24], vec![45, 64, 8], vec![8, 24], vec![24, 24], vec![24]]
+        .map(|shape| sampled(shape, DType::F32, &WIDE, rng));
+    let values = |threads: usize, checkpoint: Checkpoint| {
+        set_threads(threads);
+        let tape = Tape::new();
+        let inputs: Vec<Var<'_>> = data.iter().map(|x| tape.var(x)).collect();
+        let all = asked(&|v, o| layers(v, o), &inputs, ScanOptions::default().checkpoint(checkpoint), false);
+        let values = same_bits(&tape, &all, "two layers");
+        set_threads(1);
+        values
+    };
+    let wanted = values(1, Checkpoint::None);
+    for threads in [1, 2, 3] {
+        for checkpoint in [Checkpoint::None, Checkpoint::Every(16), Checkpoint::Budget(100_000)] {
+            for (a, b) in values(threads, checkpoint).iter().zip(&wanted) {
+                assert_equal(a, b, &format!("{threads} threads, {checkpoint:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_budget_bounds_the_memory_of_a_program() {
+    // One sequence, long: without checkpoints some 100 MB.
+    const STEPS: usize = 50_000;
+    let bytes = |checkpoint: Checkpoint, steps: usize, rows: usize| {
+        let tape = Tape::new();
+        let shapes = [vec![rows, 32], vec![steps, rows, 2], vec![2, 32], vec![32, 32], vec![32]];
+        let inputs: Vec<Var<'_>> = shapes.map(|shape| tape.var(Tensor::full(shape, 0.1, DType::F32))).into();
+        let loss = layer(&inputs, ScanOptions::default().checkpoint(checkpoint));
+        let mut all = vec![loss];
+        all.extend(loss.grad([inputs[2], inputs[3], inputs[4]]));
+        arena_bytes(&tape, &all.iter().map(|v| v.id).collect::<Vec<_>>())
+    };
+    let plain = bytes(Checkpoint::None, STEPS, 1);
+    assert!(plain > 20 << 20, "{plain}");
+    for budget in [4 << 20, 2 << 20, 1 << 20, 512 << 10] {
+        let found = bytes(Checkpoint::Budget(budget), STEPS, 1);
+        assert!(found <= budget, "{found} bytes of {budget}");
+    }
+    // Levels: the carries of one level of segments would not fit.
+    for budget in [24 << 20, 8 << 20, 4 << 20] {
+        let found = bytes(Checkpoint::Budget(budget), 20_000, 64);
+        assert!(found <= budget, "{found} bytes of {budget}");
+    }
+    let short = bytes(Checkpoint::Every(512), 1 << 14, 1);
+    let long = bytes(Checkpoint::Every(512), 1 << 15, 1);
+    // Twice the states, the same segment.
+    assert!(long < short + (1 << 14) / 512 * 33 * 4 + 4096, "{short} {long}");
+}
+
+#[test]
+fn a_mistake_in_a_segment_names_the_step() {
+    for reverse in [false, true] {
+        for checkpoint in [Checkpoint::None, Checkpoint::Every(3), Checkpoint::Budget(0)] {
+            for (wrong, steps) in [(7, 11), (10, 11), (4, 12)] {
+                let tape = Tape::new();
+                let table = tape.var(Tensor::full([5, 2], 0.1, DType::F64));
+                let index = (0..steps).map(|t| if t == wrong { 9 } else { t % 5 }).collect::<Vec<i64>>();
+                let index = tape.constant(Tensor::from_vec(index, [steps as usize]).unwrap());
+                let start = tape.var(Tensor::full([1, 2], 0.3, DType::F64));
+                let options = ScanOptions { reverse, checkpoint, ..Default::default() };
+                let (last, ()) = tape.scan_with(options, start, index, |h, i| {
+                    ((h * table.detach().gather(0, i.reshape([1, 1]).expand([1, 2]))).sin(), ())
+                });
+                let [g] = last.sum().grad([start]);
+                let error = g.value().unwrap_err().to_string();
+                assert!(error.contains(&format!("at step {wrong}: ")), "{checkpoint:?}: {error}");
+                assert_eq!(error.matches("at step").count(), 1, "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn captured_parameters_and_backward_have_the_bits_of_a_plain_scan() {
+    let rng = &mut Rng::new(11);
+    let [w, b] = [vec![4, 4], vec![4]].map(|shape| Param::new(sampled(shape, DType::F32, &WIDE, rng)));
+    let xs = sampled([90, 16, 4], DType::F32, &WIDE, rng);
+    let run = |checkpoint: Checkpoint| {
+        let tape = Tape::new();
+        let start = tape.zeros([16, 4], DType::F32);
+        let options = ScanOptions::default().checkpoint(checkpoint);
+        let (_, ys) = tape.scan_with(options, start, tape.constant(&xs), |h, x| {
+            let h = (h.matmul(&w) + x * &b).tanh();
+            (h, h.square().sum())
+        });
+        let gradients = ys.mean().backward().unwrap();
+        [gradients.get(&w).unwrap().clone(), gradients.get(&b).unwrap().clone(), gradients.loss().clone()]
+    };
+    let wanted = run(Checkpoint::None);
+    for checkpoint in [Checkpoint::Every(1), Checkpoint::Every(33), Checkpoint::Budget(0)] {
+        for (a, b) in run(checkpoint).iter().zip(&wanted) {
+            assert!(a.bit_eq(b), "{checkpoint:?}");
+        }
+    }
+}
