@@ -205,7 +205,7 @@ fn a_state_that_does_not_fit_is_refused() -> Result<()> {
     let line = line!() + 1;
     let error = net.resume(&cx, 5, &carried).unwrap_err();
     says(&error, &["component '0.0'", "f64 [2, 4]", "f64 [5, 4]", "batch", &format!("carry.rs:{line}")]);
-    let one = Rnn { layers: vec![net.layers[0].clone()] };
+    let one = Rnn::from(vec![net.layers[0].clone()]);
     says(&one.resume(&cx, B, &carried).unwrap_err(), &["4 leaves, expected 2"]);
     let single = lstm_net(I, H, 1);
     single.set_dtype(DType::F32)?;

@@ -44,7 +44,7 @@ impl Cell for MyLstm {
 fn ten_lines_equal_the_library_to_the_bit() -> Result<()> {
     let net = Rnn::stack(2, I, |layer, input| lstm_cell(input, H, layer as u64));
     let copy = |cell: &LstmCell| MyLstm { w: cell.w.clone(), u: cell.u.clone(), b: cell.b.clone(), hidden: H };
-    let mine = Rnn { layers: net.layers.iter().map(copy).collect() };
+    let mine = Rnn::from(net.layers.iter().map(copy).collect());
     let x = data(&[T, B, I], 1);
     let tape = Tape::new();
     let (y, _) = net.forward(&Cx::train(&tape), tape.constant(&x));
@@ -424,14 +424,14 @@ fn a_mistake_in_a_cell_is_addressed() {
     let x = tape.constant(Tensor::zeros([5, 3, 2], DType::F32));
     let file = file!();
     let called = line!() + 1;
-    let (y, _) = Rnn { layers: vec![Wrong { grows: false }] }.forward(&cx, x);
+    let (y, _) = Rnn::from(vec![Wrong { grows: false }]).forward(&cx, x);
     let text = y.value().unwrap_err().to_string();
     let start =
         format!("softmax: axis 3 is out of range for shape [3, 2]; axes go from -2 to 1 (at {file}:{}:", LINE + 1);
     assert!(text.starts_with(&start), "{text}");
     assert!(text.contains(&format!("), in layer 0 of the network (at {file}:{called}:")), "{text}");
     let called = line!() + 1;
-    let (_, states) = Rnn { layers: vec![Wrong { grows: true }] }.forward(&cx, x);
+    let (_, states) = Rnn::from(vec![Wrong { grows: true }]).forward(&cx, x);
     let text = states[0].c.value().unwrap_err().to_string();
     let start = format!(
         "scan: the carry 'c' starts as f32 [3, 2] and returns from the step as f32 [3, 4] (recorded at {file}:{LINE}); \

@@ -31,7 +31,7 @@ fn point() -> Vec<(String, Tensor)> {
 fn net() -> Result<Rnn<LstmCell>> {
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F64);
     let cell = |input| LstmCell::from_tensors(zeros(&[input, 4 * H]), zeros(&[H, 4 * H]), zeros(&[4 * H]));
-    Ok(Rnn { layers: vec![cell(I)?, cell(H)?] })
+    Ok(Rnn::from(vec![cell(I)?, cell(H)?]))
 }
 
 /// The loss at the variables: every output and last state takes part, non-linearly.

@@ -30,7 +30,7 @@ fn directions(seed: u64) -> Vec<Tensor> {
 fn net() -> Result<Rnn<LstmCell>> {
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F64);
     let cell = |input| LstmCell::from_tensors(zeros(&[input, 4 * H]), zeros(&[H, 4 * H]), zeros(&[4 * H]));
-    Ok(Rnn { layers: vec![cell(I)?, cell(H)?] })
+    Ok(Rnn::from(vec![cell(I)?, cell(H)?]))
 }
 
 /// Outputs and last states.

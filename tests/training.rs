@@ -94,7 +94,7 @@ fn weight_drop_by_binding_a_parameter() -> Result<()> {
 #[test]
 fn layers_may_share_one_cell() -> Result<(), Box<dyn std::error::Error>> {
     let cell = lstm_cell(H, H, 1);
-    let net = Rnn { layers: vec![cell.clone(), cell.clone(), cell] };
+    let net = Rnn::from(vec![cell.clone(), cell.clone(), cell]);
     assert_eq!(net.params().len(), 3);
     let x = data(&[2, B, H], 1);
     gradcheck_params(

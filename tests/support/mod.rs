@@ -88,7 +88,7 @@ impl Fixture {
 
     pub(crate) fn net(&self) -> Result<Rnn<LstmCell>> {
         let layers = (0..).take_while(|layer| self.has(&format!("weight_ih_l{layer}")));
-        Ok(Rnn { layers: layers.map(|layer| self.cell(layer)).collect::<Result<_>>()? })
+        Ok(Rnn::from(layers.map(|layer| self.cell(layer)).collect::<Result<Vec<_>>>()?))
     }
 
     fn sum(&self, a: &str, b: &str) -> Result<Tensor> {

@@ -4,7 +4,7 @@ use crate::Module;
 use crate::carried::Carried;
 use crate::cell::Cell;
 use crate::cx::Cx;
-use wengert_autograd::{DType, ParamTree, Path, Result, Tape, Tree, Var};
+use wengert_autograd::{Checkpoint, DType, ParamTree, Path, Result, ScanOptions, Tape, Tree, Var};
 
 /// One or more layers of a cell, run over time.
 ///
@@ -14,12 +14,21 @@ use wengert_autograd::{DType, ParamTree, Path, Result, Tape, Tree, Var};
 pub struct Rnn<C> {
     /// The cells, lowest layer first.
     pub layers: Vec<C>,
+    #[module(skip)]
+    checkpoint: Checkpoint,
+}
+
+impl<C> From<Vec<C>> for Rnn<C> {
+    /// The cells, lowest layer first.
+    fn from(layers: Vec<C>) -> Rnn<C> {
+        Rnn { layers, checkpoint: Checkpoint::None }
+    }
 }
 
 impl<C: Cell> Rnn<C> {
     /// One layer.
     pub fn new(cell: C) -> Rnn<C> {
-        Rnn { layers: vec![cell] }
+        vec![cell].into()
     }
 
     /// `n` layers over an input of size `input`: `make(layer, input_size)` gives the cell of each layer.
@@ -33,7 +42,13 @@ impl<C: Cell> Rnn<C> {
             size = output_size(&cell, size).unwrap_or(size);
             layers.push(cell);
         }
-        Rnn { layers }
+        layers.into()
+    }
+
+    /// What every layer keeps for its derivative; results have the same bits. A [`Checkpoint::Budget`] is that of each layer.
+    /// The outputs of layers are kept whatever it is.
+    pub fn checkpoint(self, checkpoint: Checkpoint) -> Rnn<C> {
+        Rnn { checkpoint, ..self }
     }
 
     /// The state before the first step of every layer, for `batch` sequences. Its values have the element type of the
@@ -63,7 +78,8 @@ impl<C: Cell> Rnn<C> {
         };
         let mut last = Vec::with_capacity(states.len());
         for (layer, (cell, state)) in self.layers.iter().zip(states).enumerate() {
-            let (end, outputs) = cx.tape().scan(state, y, |state, x| {
+            let options = ScanOptions::default().checkpoint(self.checkpoint);
+            let (end, outputs) = cx.tape().scan_with(options, state, y, |state, x| {
                 let (y, state) = cell.step(x, state);
                 (state, y)
             });
