@@ -19,8 +19,9 @@ pub(crate) type BodyId = u32;
 /// A short list of node inputs.
 pub(crate) type Inputs = SmallVec<[NodeId; 4]>;
 
-/// What a node computes.
+/// What a node computes. The tag is a word, so that operations are moved in words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
 pub(crate) enum Op {
     /// A tensor bound when the program runs.
     Leaf(u32),
@@ -109,6 +110,7 @@ impl StructureHasher {
         self.1 = fold(self.1.rotate_left(23) ^ word, 0xd6e8_feb8_6659_fd93).wrapping_add(self.0);
     }
 
+    #[inline]
     pub(crate) fn write_hash(&mut self, hash: u128) {
         self.pair(hash as u64, (hash >> 64) as u64);
     }
@@ -119,6 +121,7 @@ impl StructureHasher {
         self.1 = fold(self.1.rotate_left(23) ^ b, a ^ 0xd6e8_feb8_6659_fd93).wrapping_add(self.0);
     }
 
+    #[inline]
     pub(crate) fn finish128(mut self) -> u128 {
         self.word(0x5851_f42d_4c95_7f2d);
         (self.0 as u128) << 64 | self.1 as u128
@@ -160,9 +163,19 @@ impl Hasher for StructureHasher {
     }
 }
 
+/// Stands for the elementwise operations in a hash.
+const ELEMENTWISE: u64 = 0x452821e6_38d01377;
+
 /// The structural hash of an operation over inputs with the given hashes.
+#[inline]
 pub(crate) fn structure(op: &Op, inputs: impl Iterator<Item = u128>, shape: &Shape, dtype: DType) -> u128 {
     let mut hasher = StructureHasher::new();
+    if let Op::Map(map) = op {
+        // Shape and type follow from the inputs'.
+        hasher.pair(map.address(), ELEMENTWISE);
+        inputs.for_each(|input| hasher.write_hash(input));
+        return hasher.finish128();
+    }
     op.hash(&mut hasher);
     for input in inputs {
         hasher.write_hash(input);

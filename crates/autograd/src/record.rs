@@ -53,6 +53,23 @@ pub(crate) enum Failure {
     New(Fault),
 }
 
+#[cold]
+fn other_tape() -> Fault {
+    Fault::scope(
+        "the operands are recorded on different tapes",
+        "bring a value over with tape.constant(other.value()?)",
+    )
+}
+
+#[cold]
+fn escaped(node: &Node) -> Fault {
+    let (file, line) = (node.at.file(), node.at.line());
+    Fault::scope(
+        format!("an operand (recorded at {file}:{line}) belongs to a scan body that has ended"),
+        "return it from the body's closure as a carry or an output",
+    )
+}
+
 impl Inner {
     /// Appends an operation, after checking tape, scope and earlier errors; gives its node.
     pub(crate) fn try_op(
@@ -63,15 +80,12 @@ impl Inner {
         build: impl FnOnce(&[&Node]) -> Result<Option<Recorded>, Fault>,
     ) -> Result<NodeId, Failure> {
         let mut inputs = Inputs::with_capacity(vars.len());
+        let mut nodes: SmallVec<[&Node; 4]> = SmallVec::with_capacity(vars.len());
         let mut body = 0;
         let mut depth = 0;
         for var in vars {
             if !std::ptr::eq(tape, var.tape) {
-                return Err(Failure::New(Fault {
-                    kind: ErrorKind::Scope,
-                    found: "the operands are recorded on different tapes".into(),
-                    remedy: "bring a value over with tape.constant(other.value()?)".into(),
-                }));
+                return Err(Failure::New(other_tape()));
             }
             let node = &self.nodes[var.id as usize];
             if let Op::Error(_) = node.op {
@@ -79,23 +93,16 @@ impl Inner {
             }
             if node.body != 0 {
                 let Some(found) = self.open.iter().rposition(|b| *b == node.body) else {
-                    return Err(Failure::New(Fault {
-                        kind: ErrorKind::Scope,
-                        found: format!(
-                            "an operand (recorded at {}:{}) belongs to a scan body that has ended",
-                            node.at.file(),
-                            node.at.line()
-                        ),
-                        remedy: "return it from the body's closure as a carry or an output".into(),
-                    }));
+                    return Err(Failure::New(escaped(node)));
                 };
                 if found > depth {
                     (depth, body) = (found, node.body);
                 }
             }
-            inputs.push(self.kept.get(&var.id).copied().unwrap_or(var.id));
+            let id = self.kept.get(&var.id).copied().unwrap_or(var.id);
+            inputs.push(id);
+            nodes.push(&self.nodes[id as usize]);
         }
-        let nodes: SmallVec<[&Node; 4]> = inputs.iter().map(|id| &self.nodes[*id as usize]).collect();
         let Some(Recorded { op, shape, dtype }) = build(&nodes).map_err(Failure::New)? else {
             return Ok(inputs[0]);
         };

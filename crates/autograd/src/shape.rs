@@ -5,53 +5,102 @@ use std::fmt;
 use std::ops::Deref;
 
 /// The extents of a tensor, outermost axis first. A scalar has no axes.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Shape(SmallVec<[usize; 4]>);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Shape(Extents);
+
+/// Every recorded node has a shape, so the common ones are copied and compared as plain words.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Extents {
+    /// Up to [`FEW`] axes; what is behind the last one is zero, so that equal shapes are equal arrays.
+    Few { rank: Rank, dims: [usize; FEW] },
+    /// More axes.
+    Many(Box<[usize]>),
+}
+
+const FEW: usize = 4;
+
+/// A number of axes up to [`FEW`], as a word: a shape moves in words then, the other case being one more value of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(usize)]
+enum Rank {
+    Zero,
+    One,
+    Two,
+    Three,
+    Four,
+}
+
+/// By number.
+const RANKS: [Rank; FEW + 1] = [Rank::Zero, Rank::One, Rank::Two, Rank::Three, Rank::Four];
+
+/// The address space of a process; sums of a few sizes below it do not overflow either.
+const MOST_BYTES: usize = match 1usize.checked_shl(47) {
+    Some(bytes) => bytes,
+    None => isize::MAX as usize,
+};
 
 /// Element strides, one an axis.
 pub(crate) type Strides = SmallVec<[usize; 4]>;
 
 impl Shape {
     /// The shape of a scalar: no axes, one element.
+    #[inline]
     pub fn scalar() -> Self {
-        Shape::default()
+        Shape(Extents::Few { rank: Rank::Zero, dims: [0; FEW] })
+    }
+
+    /// A shape of `rank` axes of extent 1.
+    fn ones(rank: usize) -> Self {
+        if rank > FEW {
+            return Shape(Extents::Many(vec![1; rank].into_boxed_slice()));
+        }
+        let mut dims = [0; FEW];
+        dims[..rank].fill(1);
+        Shape(Extents::Few { rank: RANKS[rank], dims })
+    }
+
+    /// The extents, to be changed in place.
+    fn dims_mut(&mut self) -> &mut [usize] {
+        match &mut self.0 {
+            Extents::Few { rank, dims } => &mut dims[..*rank as usize],
+            Extents::Many(dims) => dims,
+        }
     }
 
     /// The number of elements.
     pub fn numel(&self) -> usize {
-        self.0.iter().product()
+        self.iter().product()
     }
 
     /// The number of axes.
+    #[inline]
     pub fn rank(&self) -> usize {
-        self.0.len()
+        self.len()
     }
 
     /// Why a recorded value cannot have this shape: more axes than the kernels walk, or more elements than memory
     /// has addresses (whatever their type, and also if an axis is empty: strides are products of extents).
+    #[inline]
     pub(crate) fn excess(&self) -> Option<String> {
+        let bytes = self.iter().try_fold(8usize, |n, extent| n.checked_mul(*extent.max(&1)));
+        let fits = self.rank() <= wengert_kernels::MAX_AXES && bytes.is_some_and(|bytes| bytes <= MOST_BYTES);
+        if fits { None } else { Some(self.too_much()) }
+    }
+
+    #[cold]
+    fn too_much(&self) -> String {
         if self.rank() > wengert_kernels::MAX_AXES {
-            return Some(format!(
-                "a value of {} axes, at most {} are possible",
-                self.rank(),
-                wengert_kernels::MAX_AXES
-            ));
+            let (rank, most) = (self.rank(), wengert_kernels::MAX_AXES);
+            return format!("a value of {rank} axes, at most {most} are possible");
         }
-        /// The address space of a process; sums of a few sizes below it do not overflow either.
-        const MOST: usize = match 1usize.checked_shl(47) {
-            Some(bytes) => bytes,
-            None => isize::MAX as usize,
-        };
-        let bytes = self.0.iter().try_fold(8usize, |n, extent| n.checked_mul(*extent.max(&1)));
-        let fits = bytes.is_some_and(|bytes| bytes <= MOST);
-        (!fits).then(|| format!("the shape {self} holds more than memory can"))
+        format!("the shape {self} holds more than memory can")
     }
 
     /// The strides of a contiguous, row-major layout.
     pub(crate) fn contiguous_strides(&self) -> Strides {
         let mut strides: Strides = SmallVec::from_elem(0, self.rank());
         let mut step = 1;
-        for (axis, extent) in self.0.iter().enumerate().rev() {
+        for (axis, extent) in self.iter().enumerate().rev() {
             strides[axis] = step;
             step *= extent.max(&1);
         }
@@ -61,7 +110,7 @@ impl Shape {
     /// Whether `strides` address these extents as one gap-free row-major run.
     pub(crate) fn is_contiguous(&self, strides: &[usize]) -> bool {
         let mut step = 1;
-        for (extent, stride) in self.0.iter().zip(strides).rev() {
+        for (extent, stride) in self.iter().zip(strides).rev() {
             if *extent != 1 {
                 if *stride != step {
                     return self.numel() == 0;
@@ -78,18 +127,19 @@ impl Shape {
             return Some(self.clone());
         }
         let rank = self.rank().max(other.rank());
-        let mut out = SmallVec::from_elem(1, rank);
+        let mut out = Shape::ones(rank);
+        let dims = out.dims_mut();
         for back in 1..=rank {
-            let a = if back <= self.rank() { self.0[self.rank() - back] } else { 1 };
-            let b = if back <= other.rank() { other.0[other.rank() - back] } else { 1 };
-            out[rank - back] = match (a, b) {
+            let a = if back <= self.rank() { self[self.rank() - back] } else { 1 };
+            let b = if back <= other.rank() { other[other.rank() - back] } else { 1 };
+            dims[rank - back] = match (a, b) {
                 (a, b) if a == b => a,
                 (1, b) => b,
                 (a, 1) => a,
                 _ => return None,
             };
         }
-        Some(Shape(out))
+        Some(out)
     }
 
     /// Strides that read a value of this shape, stored with `strides`, as if it had the shape `to`.
@@ -98,55 +148,83 @@ impl Shape {
         let mut out: Strides = SmallVec::from_elem(0, to.rank());
         let lead = to.rank() - self.rank();
         for axis in 0..self.rank() {
-            out[lead + axis] = if self.0[axis] == 1 { 0 } else { strides[axis] };
+            out[lead + axis] = if self[axis] == 1 { 0 } else { strides[axis] };
         }
         out
     }
 
     /// This shape with `extent` put in front.
     pub(crate) fn with_front(&self, extent: usize) -> Shape {
-        let mut dims: SmallVec<[usize; 4]> = SmallVec::with_capacity(self.rank() + 1);
-        dims.push(extent);
-        dims.extend_from_slice(&self.0);
-        Shape(dims)
+        self.with_axis_at(0, extent)
     }
 
     /// This shape with one axis changed.
     pub(crate) fn with_axis(&self, axis: usize, extent: usize) -> Shape {
-        let mut dims = self.0.clone();
+        let mut changed = self.clone();
+        changed.dims_mut()[axis] = extent;
+        changed
+    }
+
+    /// This shape with a further axis at position `axis`.
+    pub(crate) fn with_axis_at(&self, axis: usize, extent: usize) -> Shape {
+        let mut more = Shape::ones(self.rank() + 1);
+        let dims = more.dims_mut();
+        dims[..axis].copy_from_slice(&self[..axis]);
         dims[axis] = extent;
-        Shape(dims)
+        dims[axis + 1..].copy_from_slice(&self[axis..]);
+        more
+    }
+
+    /// This shape without one axis.
+    pub(crate) fn without_axis(&self, axis: usize) -> Shape {
+        let mut fewer = Shape::ones(self.rank() - 1);
+        let dims = fewer.dims_mut();
+        dims[..axis].copy_from_slice(&self[..axis]);
+        dims[axis..].copy_from_slice(&self[axis + 1..]);
+        fewer
+    }
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape::scalar()
     }
 }
 
 impl Deref for Shape {
     type Target = [usize];
+    #[inline]
     fn deref(&self) -> &[usize] {
-        &self.0
+        match &self.0 {
+            Extents::Few { rank, dims } => &dims[..*rank as usize],
+            Extents::Many(dims) => dims,
+        }
     }
 }
 
 impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self[..].fmt(f)
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self[..], f)
     }
 }
 
 impl From<&[usize]> for Shape {
     fn from(dims: &[usize]) -> Self {
-        Shape(SmallVec::from_slice(dims))
+        let mut shape = Shape::ones(dims.len());
+        shape.dims_mut().copy_from_slice(dims);
+        shape
     }
 }
 
 impl From<Vec<usize>> for Shape {
     fn from(dims: Vec<usize>) -> Self {
-        Shape(SmallVec::from_vec(dims))
+        Shape::from(&dims[..])
     }
 }
 
@@ -158,31 +236,39 @@ impl From<&Shape> for Shape {
 
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(dims: [usize; N]) -> Self {
-        Shape(SmallVec::from_slice(&dims))
+        Shape::from(&dims[..])
     }
 }
 
 impl<const N: usize> From<&[usize; N]> for Shape {
     fn from(dims: &[usize; N]) -> Self {
-        Shape(SmallVec::from_slice(dims))
+        Shape::from(&dims[..])
     }
 }
 
 impl FromIterator<usize> for Shape {
     fn from_iter<I: IntoIterator<Item = usize>>(dims: I) -> Self {
-        Shape(dims.into_iter().collect())
+        let (mut rank, mut few, mut rest) = (0, [0; FEW], dims.into_iter());
+        while let Some(extent) = rest.next() {
+            if rank == FEW {
+                return Shape(Extents::Many(few.into_iter().chain([extent]).chain(rest).collect()));
+            }
+            few[rank] = extent;
+            rank += 1;
+        }
+        Shape(Extents::Few { rank: RANKS[rank], dims: few })
     }
 }
 
 impl PartialEq<[usize]> for Shape {
     fn eq(&self, other: &[usize]) -> bool {
-        &self.0[..] == other
+        &self[..] == other
     }
 }
 
 impl<const N: usize> PartialEq<[usize; N]> for Shape {
     fn eq(&self, other: &[usize; N]) -> bool {
-        self.0[..] == other[..]
+        self[..] == other[..]
     }
 }
 

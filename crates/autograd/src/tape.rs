@@ -401,7 +401,10 @@ impl Tape {
         let id = match inner.try_op(self, inputs, at, build) {
             Ok(id) => id,
             Err(Failure::Earlier(id)) => id,
-            Err(Failure::New(fault)) => inner.push_error(recorder.error(recorder.name(name), fault, at)),
+            Err(Failure::New(fault)) => {
+                let error = recorder.error(recorder.name(name), fault, at);
+                inner.push_error(error)
+            }
         };
         Var { tape: self, id }
     }

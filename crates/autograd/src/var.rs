@@ -146,16 +146,9 @@ impl<'t> Var<'t> {
     }
 
     /// Reads the node.
+    #[inline]
     pub(crate) fn node<R>(self, read: impl FnOnce(&Node) -> R) -> R {
         read(&self.tape.inner.borrow().nodes[self.id as usize])
-    }
-
-    /// The bits of the number this node is, if it is part of the structure.
-    pub(crate) fn as_literal(self) -> Option<f64> {
-        self.node(|n| match n.op {
-            Op::Literal(bits) => Some(f64::from_bits(bits)),
-            _ => None,
-        })
     }
 }
 

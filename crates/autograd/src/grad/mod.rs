@@ -20,7 +20,7 @@ pub use wrt::Wrt;
 
 use crate::dtype::DType;
 use crate::error::ErrorKind;
-use crate::node::{Node, NodeId, Op};
+use crate::node::{Inputs, Node, NodeId, Op};
 use crate::operand::Operand;
 use crate::ops::Contribution;
 use crate::origin::Pass;
@@ -29,6 +29,7 @@ use crate::tape::Tape;
 use crate::var::Var;
 use cotangent::Store;
 use scope::Scope;
+use smallvec::SmallVec;
 
 impl<'t> Var<'t> {
     /// The gradients of this scalar with respect to `wrt`, recorded on the tape: they are ordinary
@@ -234,7 +235,7 @@ fn walk<'t>(
         let (op, inputs, at) = {
             let inner = tape.inner.borrow();
             let node = &inner.nodes[id as usize];
-            (node.op.clone(), node.inputs.clone(), node.at)
+            (node.op.clone(), Inputs::from_slice(&node.inputs), node.at)
         };
         let _rule = tape.derivative(op.name(), at);
         tape.inner.borrow_mut().record_for(Some((Pass::Backward, id)));
@@ -265,7 +266,8 @@ fn walk<'t>(
                 let ct = store.take(id);
                 visit(id, ct);
                 if let Some(rule) = op.rule() {
-                    let wants: smallvec::SmallVec<[bool; 4]> = inputs.iter().map(|input| active(*input)).collect();
+                    let mut wants: SmallVec<[bool; 4]> = SmallVec::with_capacity(inputs.len());
+                    inputs.iter().for_each(|input| wants.push(active(*input)));
                     let local = Local::new(scope, id, &inputs, &wants);
                     rule.vjp(&local, ct, &mut |i, contribution| store.add(inputs[i], contribution));
                 }

@@ -107,8 +107,7 @@ impl PartialEq for MapOp {
 impl Eq for MapOp {}
 impl Hash for MapOp {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Rows are statics: their addresses tell them apart for as long as the process lives.
-        std::ptr::from_ref(self.0).addr().hash(state);
+        self.address().hash(state);
     }
 }
 impl std::fmt::Debug for MapOp {
@@ -118,6 +117,12 @@ impl std::fmt::Debug for MapOp {
 }
 
 impl MapOp {
+    /// Rows are statics: their addresses tell them apart for as long as the process lives.
+    #[inline]
+    pub(crate) fn address(self) -> u64 {
+        std::ptr::from_ref(self.0).addr() as u64
+    }
+
     /// The element type in which the kernel computes: that of the operands that are not Bool.
     pub(crate) fn lane(operands: impl Iterator<Item = DType>) -> DType {
         operands.max().filter(|d| *d != DType::Bool).unwrap_or(DType::F32)
@@ -174,17 +179,23 @@ impl<'t> Var<'t> {
 /// Simplifications that hold to the bit: `1·x`, `x·1`, `x/1`, `x - 0`, `-1·x`.
 #[track_caller]
 fn fold<'t>(row: &Row, a: Var<'t>, b: Var<'t>) -> Option<Var<'t>> {
-    let (x, number, right) = match (a.as_literal(), b.as_literal()) {
-        (None, Some(number)) if b.is_plain_number() => (a, number, true),
-        (Some(number), None) if a.is_plain_number() => (b, number, false),
-        _ => return None,
+    let (number, right) = {
+        let inner = a.tape().inner.borrow();
+        let (a, b) = (&inner.nodes[a.id as usize], &inner.nodes[b.id as usize]);
+        let (x, number, right) = match (&a.op, &b.op) {
+            (Op::Literal(_), Op::Literal(_)) => return None,
+            (_, Op::Literal(number)) if b.shape.rank() == 0 => (a, *number, true),
+            (Op::Literal(number), _) if a.shape.rank() == 0 => (b, *number, false),
+            _ => return None,
+        };
+        // What the operation does not take stays an error.
+        let taken = x.dtype.is_float() || (x.dtype == DType::I64 && row.kernels.i64.is_some());
+        if matches!(x.op, Op::Error(_)) || a.dtype != b.dtype || !taken {
+            return None;
+        }
+        (f64::from_bits(number), right)
     };
-    // What the operation does not take stays an error.
-    let dtype = a.node(|n| n.dtype);
-    let taken = dtype.is_float() || (dtype == DType::I64 && row.kernels.i64.is_some());
-    if x.shape().is_err() || dtype != b.node(|n| n.dtype) || !taken {
-        return None;
-    }
+    let x = if right { a } else { b };
     match (row.name, right) {
         ("mul", _) if number == 1.0 => Some(x),
         ("mul", _) if number == -1.0 => Some(-x),
@@ -192,12 +203,6 @@ fn fold<'t>(row: &Row, a: Var<'t>, b: Var<'t>) -> Option<Var<'t>> {
         ("div", true) if number == -1.0 => Some(-x),
         ("sub", true) if number == 0.0 && number.is_sign_positive() => Some(x),
         _ => None,
-    }
-}
-
-impl Var<'_> {
-    fn is_plain_number(self) -> bool {
-        self.node(|n| n.shape.rank() == 0)
     }
 }
 
@@ -245,7 +250,7 @@ pub(crate) fn record<'t>(tape: &'t crate::tape::Tape, row: &'static Row, inputs:
             ));
         }
         let mut shape: Shape = nodes[0].shape.clone();
-        for node in &nodes[1..] {
+        for node in nodes[1..].iter().filter(|node| node.shape != nodes[0].shape) {
             shape = shape.broadcast(&node.shape).ok_or_else(|| broadcast_fault(&shape, &node.shape))?;
         }
         let dtype = match row.result {
@@ -256,6 +261,7 @@ pub(crate) fn record<'t>(tape: &'t crate::tape::Tape, row: &'static Row, inputs:
     })
 }
 
+#[cold]
 fn broadcast_fault(a: &Shape, b: &Shape) -> Fault {
     let rank = a.rank().max(b.rank());
     let extent = |s: &Shape, back: usize| if back <= s.rank() { s[s.rank() - back] } else { 1 };

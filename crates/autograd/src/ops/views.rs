@@ -9,15 +9,48 @@ use crate::record::{Fault, Recorded};
 use crate::shape::Shape;
 use crate::var::Var;
 use smallvec::SmallVec;
+use wengert_kernels::MAX_AXES;
 
 /// The same elements, in row-major order, under the node's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reshape;
 
 /// Axes in another order: output axis `i` is input axis `order[i]`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Permute {
-    pub order: SmallVec<[u8; 8]>,
+    pub order: Order,
+}
+
+/// Axes in some order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Order {
+    rank: u8,
+    axes: [u8; MAX_AXES],
+}
+
+impl Order {
+    /// At most [`MAX_AXES`] axes, as many as a recorded value has.
+    fn of(axes: impl Iterator<Item = usize>) -> Order {
+        let mut order = Order { rank: 0, axes: [0; MAX_AXES] };
+        for axis in axes {
+            order.axes[usize::from(order.rank)] = axis as u8;
+            order.rank += 1;
+        }
+        order
+    }
+}
+
+impl std::ops::Deref for Order {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.axes[..usize::from(self.rank)]
+    }
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self[..].fmt(f)
+    }
 }
 
 /// Broadcast to the node's shape.
@@ -84,19 +117,20 @@ impl<'t> Var<'t> {
     pub fn permute(self, order: &[usize]) -> Var<'t> {
         self.tape().op("permute", &[self], |nodes| {
             let x = nodes[0];
-            let mut sorted = order.to_vec();
-            sorted.sort_unstable();
-            if sorted.iter().copied().ne(0..x.shape.rank()) {
+            let rank = x.shape.rank();
+            // A recorded value has few axes: as many bits hold them.
+            let seen = order.iter().filter(|axis| **axis < rank).fold(0u32, |seen, axis| seen | 1 << axis);
+            if order.len() != rank || seen != (1 << rank) - 1 {
                 return Err(Fault::shape(
                     format!("{order:?} is not a permutation of the axes of {}", x.shape),
-                    format!("name each of 0..{} once", x.shape.rank()),
+                    format!("name each of 0..{} once", rank),
                 ));
             }
             if order.iter().copied().eq(0..order.len()) {
                 return Ok(None);
             }
             let shape = order.iter().map(|axis| x.shape[*axis]).collect();
-            let order = order.iter().map(|axis| *axis as u8).collect();
+            let order = Order::of(order.iter().copied());
             Ok(Some(Recorded { op: Op::Permute(Permute { order }), shape, dtype: x.dtype }))
         })
     }
@@ -138,9 +172,7 @@ impl<'t> Var<'t> {
             let remedy = format!("positions go from -{} to {}", shape.rank() + 1, shape.rank());
             return self.tape().fail("unsqueeze", Fault::shape(found, remedy));
         };
-        let mut dims = shape.to_vec();
-        dims.insert(axis, 1);
-        self.reshape(dims)
+        self.reshape(shape.with_axis_at(axis, 1))
     }
 
     /// Drops an axis of extent 1; negative axes count from the back.
@@ -156,9 +188,7 @@ impl<'t> Var<'t> {
             let found = format!("axis {axis} of {shape} has {} entries, expected one", shape[at]);
             return self.tape().fail("squeeze", Fault::shape(found, "choose an entry with get, or reduce the axis"));
         }
-        let mut dims = shape.to_vec();
-        dims.remove(at);
-        self.reshape(dims)
+        self.reshape(shape.without_axis(at))
     }
 
     /// The value converted to another element type: numbers as Rust's `as` does it, Bool to 0 and 1, non-zero to `true`.
