@@ -20,7 +20,7 @@ pub(super) struct ScanCotangents<'t> {
 pub(super) struct Store<'t> {
     tape: &'t Tape,
     start: NodeId,
-    pending: Vec<Option<Box<Pending<'t>>>>,
+    pending: Vec<Pending<'t>>,
     scans: HashMap<NodeId, ScanCotangents<'t>>,
     /// Contributions to nodes that the range does not hold, kept apart for the caller.
     pub outside: Vec<(NodeId, Var<'t>)>,
@@ -28,10 +28,21 @@ pub(super) struct Store<'t> {
     body: Option<u32>,
 }
 
+/// What has been contributed to one cotangent.
 #[derive(Default)]
 struct Pending<'t> {
     whole: Option<Var<'t>>,
+    /// Those that need more than a sum; most values have none.
+    special: Option<Box<Special<'t>>>,
+}
+
+#[derive(Default)]
+struct Special<'t> {
     parts: SmallVec<[Part<'t>; 4]>,
+    /// Products `leftᵀ · right`.
+    products: Vec<(Var<'t>, Var<'t>)>,
+    /// Small values `[rows, ..]` to be summed over their rows.
+    rows: Vec<Var<'t>>,
 }
 
 #[derive(Clone, Copy)]
@@ -44,7 +55,7 @@ struct Part<'t> {
 
 impl<'t> Store<'t> {
     pub(super) fn new(tape: &'t Tape, start: NodeId, end: NodeId) -> Store<'t> {
-        let pending = (start..end).map(|_| None).collect();
+        let pending = (start..end).map(|_| Pending::default()).collect();
         Store { tape, start, pending, scans: HashMap::new(), outside: Vec::new(), body: None }
     }
 
@@ -58,30 +69,35 @@ impl<'t> Store<'t> {
     }
 
     pub(super) fn is_reached(&self, id: NodeId) -> bool {
-        self.pending[(id - self.start) as usize].is_some() || self.scans.contains_key(&id)
+        self.pending[(id - self.start) as usize].is_reached() || self.scans.contains_key(&id)
     }
 
     /// Adds a contribution to the cotangent of node `id`, summing over axes that were broadcast.
     pub(super) fn add(&mut self, id: NodeId, contribution: Contribution<'t>) {
         let tape = self.tape;
-        let id = match &tape.inner.borrow().nodes[id as usize] {
+        let (id, own, fits) = {
+            let inner = tape.inner.borrow();
             // Straight to the value that it stands for: sums have the order that they have without a checkpoint.
-            Node { op: Op::Again, inputs, .. } => inputs[1],
-            _ => id,
+            let id = match &inner.nodes[id as usize] {
+                Node { op: Op::Again, inputs, .. } => inputs[1],
+                _ => id,
+            };
+            let target = &inner.nodes[id as usize];
+            let fits = match &contribution {
+                Contribution::Whole(ct) => inner.nodes[ct.id as usize].shape == target.shape,
+                _ => true,
+            };
+            (id, self.body.is_none_or(|body| target.body == body), fits)
         };
-        let target = Var { tape, id };
-        let contribution = match contribution {
-            Contribution::Whole(ct) => Contribution::Whole(unbroadcast(ct, target)),
-            part => part,
-        };
-        let own = self.body.is_none_or(|body| target.node(|n| n.body) == body);
-        if !own {
-            let mut alone = Pending::default();
-            alone.push(contribution);
-            self.outside.push((id, alone.total(target)));
-            return;
+        let mut alone = Pending::default();
+        let pending = if own { &mut self.pending[(id - self.start) as usize] } else { &mut alone };
+        match contribution {
+            Contribution::Whole(ct) if !fits => pending.broadcast(ct, Var { tape, id }),
+            contribution => pending.push(contribution),
         }
-        self.pending[(id - self.start) as usize].get_or_insert_default().push(contribution);
+        if !own {
+            self.outside.push((id, alone.total(Var { tape, id })));
+        }
     }
 
     pub(super) fn add_final(&mut self, scan: NodeId, index: usize, ct: Var<'t>) {
@@ -97,8 +113,8 @@ impl<'t> Store<'t> {
 
     /// The sum of a node's contributions.
     pub(super) fn take(&mut self, id: NodeId) -> Var<'t> {
-        let pending = self.pending[(id - self.start) as usize].take();
-        let total = pending.expect("the walk takes what it has reached").total(Var { tape: self.tape, id });
+        let pending = std::mem::take(&mut self.pending[(id - self.start) as usize]);
+        let total = pending.total(Var { tape: self.tape, id });
         self.tape.note_cotangent(total.id);
         total
     }
@@ -109,33 +125,121 @@ impl<'t> Store<'t> {
 }
 
 impl<'t> Pending<'t> {
+    fn is_reached(&self) -> bool {
+        self.whole.is_some() || self.special.is_some()
+    }
+
+    fn special(&mut self) -> &mut Special<'t> {
+        self.special.get_or_insert_default()
+    }
+
     fn push(&mut self, contribution: Contribution<'t>) {
         match contribution {
             Contribution::Whole(ct) => self.whole = Some(self.whole.map_or(ct, |sum| sum + ct)),
             Contribution::Part { axis, start, value } => {
                 let extent = value.node(|n| n.shape.get(axis).copied().unwrap_or(0));
-                self.parts.push(Part { axis, start, extent, value });
+                self.special().parts.push(Part { axis, start, extent, value });
+            }
+            Contribution::Product { left, right } => {
+                if is_slim(left, right) {
+                    let products = &mut self.special().products;
+                    products.push((left, right));
+                    if rows(products.iter().map(|(left, _)| *left)) >= WAITING_ROWS {
+                        self.multiply();
+                    }
+                } else {
+                    self.push(Contribution::Whole(left.t().matmul(right)));
+                }
             }
         }
     }
 
-    /// The whole cotangent: disjoint parts are joined, with zeros in the gaps, instead of being padded and added.
+    /// Adds a cotangent of another shape than the target's.
+    fn broadcast(&mut self, ct: Var<'t>, target: Var<'t>) {
+        let (from, to) = (ct.node(|n| n.shape.clone()), target.node(|n| n.shape.clone()));
+        if to.rank() > 0 && from.rank() == to.rank() + 1 && from[1..] == to[..] && from.numel() <= LITTLE {
+            let waiting = &mut self.special().rows;
+            waiting.push(ct);
+            if rows(waiting.iter().copied()) >= WAITING_ROWS {
+                self.sum_rows(target);
+            }
+        } else {
+            self.push(Contribution::Whole(unbroadcast(ct, target)));
+        }
+    }
+
+    /// Adds the products that wait, as one.
+    fn multiply(&mut self) {
+        let (left, right): (Vec<_>, Vec<_>) = self.special().products.drain(..).unzip();
+        if let (Some(left), Some(right)) = (stacked(&left), stacked(&right)) {
+            self.push(Contribution::Whole(left.t().matmul(right)));
+        }
+    }
+
+    /// Adds the sum of the rows that wait.
+    fn sum_rows(&mut self, target: Var<'t>) {
+        let waiting = std::mem::take(&mut self.special().rows);
+        if let Some(rows) = stacked(&waiting) {
+            self.push(Contribution::Whole(unbroadcast(rows, target)));
+        }
+    }
+
+    /// The whole cotangent.
     fn total(mut self, target: Var<'t>) -> Var<'t> {
-        while let Some(first) = self.parts.first().copied() {
+        if let Some(special) = &mut self.special {
+            let parts = std::mem::take(&mut special.parts);
+            self.join_parts(parts, target);
+            self.multiply();
+            self.sum_rows(target);
+        }
+        self.whole.expect("a reached node has a contribution")
+    }
+
+    /// Disjoint parts are joined, with zeros in the gaps, instead of being padded and added.
+    fn join_parts(&mut self, mut parts: SmallVec<[Part<'t>; 4]>, target: Var<'t>) {
+        while let Some(first) = parts.first().copied() {
             let mut row: SmallVec<[Part<'t>; 4]> = SmallVec::new();
             let mut rest: SmallVec<[Part<'t>; 4]> = SmallVec::new();
-            for part in self.parts.drain(..) {
+            for part in parts.drain(..) {
                 let apart = |other: &Part<'t>| {
                     part.start >= other.start + other.extent || other.start >= part.start + part.extent
                 };
                 let fits = part.axis == first.axis && row.iter().all(apart);
                 if fits { row.push(part) } else { rest.push(part) }
             }
-            self.parts = rest;
-            let joined = join(row, target);
-            self.push(Contribution::Whole(joined));
+            parts = rest;
+            self.push(Contribution::Whole(join(row, target)));
         }
-        self.whole.expect("a reached node has a contribution")
+    }
+}
+
+/// As many rows are summed by one product or reduction. What waits is alive, so more would cost a loop the memory that
+/// its checkpoints save, and a product gains little from them.
+const WAITING_ROWS: usize = 128;
+
+/// So few elements cost less to copy than an instruction does.
+const LITTLE: usize = 1 << 14;
+
+/// Whether it is cheaper to copy the operands of a product `leftᵀ · right` than to add a further matrix of its size; little
+/// work always is.
+fn is_slim(left: Var<'_>, right: Var<'_>) -> bool {
+    let extents = |v: Var<'_>| v.node(|n| if let [rows, columns] = n.shape[..] { Some((rows, columns)) } else { None });
+    let (Some((rows, k)), Some((_, n))) = (extents(left), extents(right)) else { return false };
+    rows.saturating_mul(k + n) <= k * n + LITTLE
+}
+
+/// The rows of some matrices together.
+fn rows<'t>(values: impl Iterator<Item = Var<'t>>) -> usize {
+    values.map(|v| v.node(|n| n.shape.first().copied().unwrap_or(0))).sum()
+}
+
+/// Values one behind another along the first axis, the last first: the walk meets the steps of a loop from the end.
+fn stacked<'t>(values: &[Var<'t>]) -> Option<Var<'t>> {
+    let ordered: Vec<Var<'t>> = values.iter().rev().copied().collect();
+    match ordered[..] {
+        [] => None,
+        [one] => Some(one),
+        [first, ..] => Some(first.tape().concat(&ordered, 0)),
     }
 }
 

@@ -98,14 +98,19 @@ impl Rule for Matmul {
         }
         if at.wants(1) {
             // A matrix used by a batch of left operands is used by all their rows at once.
-            let value = if sb.rank() == 2 && sa.rank() > 2 {
-                let (k, n) = (sb[0], sb[1]);
-                let rows = sa[..sa.rank() - 1].iter().product::<usize>();
-                at.input(0).reshape([rows, k]).t().matmul(ct.reshape([rows, n]))
-            } else {
-                at.input(0).t().matmul(ct)
-            };
-            give(1, Contribution::Whole(value));
+            let left = at.input(0);
+            give(
+                1,
+                match (sa.rank(), sb.rank()) {
+                    (2, 2) => Contribution::Product { left, right: ct },
+                    (_, 2) => {
+                        let (k, n) = (sb[0], sb[1]);
+                        let rows = sa[..sa.rank() - 1].iter().product::<usize>();
+                        Contribution::Product { left: left.reshape([rows, k]), right: ct.reshape([rows, n]) }
+                    }
+                    _ => Contribution::Whole(left.t().matmul(ct)),
+                },
+            );
         }
     }
 

@@ -59,6 +59,9 @@ pub(crate) enum Contribution<'t> {
     Whole(Var<'t>),
     /// For `[start, start + extent)` of one axis; the rest of the input receives nothing.
     Part { axis: usize, start: usize, value: Var<'t> },
+    /// The product `leftᵀ · right` of two matrices, for every element of a matrix: what a right operand receives. Those of
+    /// several uses are one product.
+    Product { left: Var<'t>, right: Var<'t> },
 }
 
 /// What an operation knows about itself.

@@ -137,16 +137,43 @@ impl<'g> Lower<'g> {
     fn assign_parts(&mut self) {
         for (id, node) in self.graph.nodes.iter().enumerate().rev() {
             let GraphOp::Op(Op::Concat(concat)) = &node.op else { continue };
+            let first = self.first_part(id, &node.inputs);
             let mut start = 0;
             for input in &node.inputs {
-                let part = &self.graph.nodes[*input];
-                let strided = matches!(part.op, GraphOp::Op(Op::Map(_) | Op::Matmul(_)));
-                if strided && self.assigned[*input].is_none() && part.shape.numel() > 0 {
+                if *input >= first && self.can_be_part(*input) {
                     self.assigned[*input] = Some(Assigned::Part { whole: id, axis: concat.axis, start });
                 }
-                start += part.shape[concat.axis];
+                start += self.graph.nodes[*input].shape[concat.axis];
             }
         }
+    }
+
+    fn can_be_part(&self, id: usize) -> bool {
+        let part = &self.graph.nodes[id];
+        let strided = matches!(part.op, GraphOp::Op(Op::Map(_) | Op::Matmul(_)));
+        strided && self.assigned[id].is_none() && part.shape.numel() > 0
+    }
+
+    /// From which node on parts of concat `whole` are computed where they belong. The buffer of all parts is live from the
+    /// first of them on: one that is computed long before the others, ahead of a recomputation, stays apart.
+    fn first_part(&self, whole: usize, parts: &[usize]) -> usize {
+        /// Nodes between which a buffer may well wait.
+        const NEAR: usize = 64;
+        /// How much longer the whole may be live than its parts would be.
+        const WASTE: u128 = 3;
+        let mut early: Vec<usize> =
+            parts.iter().copied().filter(|id| whole - id > NEAR && self.can_be_part(*id)).collect();
+        early.sort_unstable();
+        early.dedup();
+        let size = |id: usize| self.graph.nodes[id].shape.numel() as u128;
+        let mut apart: u128 = early.iter().map(|id| size(*id) * (whole - id) as u128).sum();
+        for id in early {
+            if size(whole) * (whole - id) as u128 <= WASTE * apart {
+                return id;
+            }
+            apart -= size(id) * (whole - id) as u128;
+        }
+        whole.saturating_sub(NEAR)
     }
 
     /// Whether the node writes its own result (it is not a view, input or number).
