@@ -44,7 +44,7 @@ impl Cell for MyLstm {
 fn ten_lines_equal_the_library_to_the_bit() -> Result<()> {
     let net = Rnn::stack(2, I, |layer, input| lstm_cell(input, H, layer as u64));
     let copy = |cell: &LstmCell| MyLstm { w: cell.w.clone(), u: cell.u.clone(), b: cell.b.clone(), hidden: H };
-    let mine = Rnn::from(net.layers.iter().map(copy).collect());
+    let mine = Rnn::from(net.layers.iter().map(copy).collect::<Vec<_>>());
     let x = data(&[T, B, I], 1);
     let tape = Tape::new();
     let (y, _) = net.forward(&Cx::train(&tape), tape.constant(&x));
@@ -339,7 +339,7 @@ fn a_stack_finds_the_sizes_of_its_cells() -> Result<()> {
     let tape = Tape::new();
     let (y, _) = net.forward(&Cx::eval(&tape), tape.constant(data(&[T, B, 7], 1)));
     assert_eq!(y.value()?.shape()[..], [T, B, 4]);
-    let empty = Rnn::<LstmCell> { layers: vec![] };
+    let empty = Rnn::<LstmCell>::from(vec![]);
     let x = tape.constant(data(&[T, B, 7], 1));
     assert!(empty.forward(&Cx::eval(&tape), x).0.value()?.bit_eq(&x.value()?));
     Ok(())
