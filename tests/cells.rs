@@ -434,7 +434,7 @@ fn a_mistake_in_a_cell_is_addressed() {
     let (_, states) = Rnn::from(vec![Wrong { grows: true }]).forward(&cx, x);
     let text = states[0].c.value().unwrap_err().to_string();
     let start = format!(
-        "scan: the carry 'c' starts as f32 [3, 2] and returns from the step as f32 [3, 4] (recorded at {file}:{LINE}); \
+        "scan_with: the carry 'c' starts as f32 [3, 2] and returns from the step as f32 [3, 4] (recorded at {file}:{LINE}); \
          make the initial state and the step agree (at {file}:{called}:"
     );
     assert!(text.starts_with(&start), "{text}");

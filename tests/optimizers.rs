@@ -42,7 +42,7 @@ fn ill_conditioned<'t>(tape: &'t Tape, model: &Model) -> Var<'t> {
 /// Two inputs over six steps; wanted is the sum of the first over time.
 fn summing<'t>(tape: &'t Tape, model: &Model) -> Var<'t> {
     let x = data(&[6, 8, 2], 4);
-    let net = Rnn::from(model.cell.iter().cloned().collect());
+    let net = Rnn::from(model.cell.iter().cloned().collect::<Vec<_>>());
     let x = tape.constant(&x);
     let (y, _) = net.forward(&Cx::train(tape), x);
     let wanted = x.narrow(-1, 0, 1).sum_axes(0) * 0.3;
@@ -165,7 +165,7 @@ fn validation<'t, R: Transform + Clone>(
     }
     // Other data than in training.
     Ok(training.within(|| {
-        let net = Rnn::from(model.cell.iter().cloned().collect());
+        let net = Rnn::from(model.cell.iter().cloned().collect::<Vec<_>>());
         let (y, _) = net.forward(&Cx::eval(tape), tape.constant(data(&[5, 3, 2], 77)));
         (y.get(0, 4).matmul(&model.p) - 0.2).square().mean()
     }))

@@ -91,7 +91,7 @@ pub(crate) fn net<C: Cell>(
 ) -> Result<(Rnn<C>, Tensor)> {
     let mut rng = StdRng::seed_from_u64(0);
     // Not `stack`, which tries a cell before it has its element type: one that holds a tensor is made for one only.
-    let layers = (0..shape.l).map(|n| cell(if n == 0 { shape.i } else { shape.h }, &mut rng)).collect();
+    let layers: Vec<_> = (0..shape.l).map(|n| cell(if n == 0 { shape.i } else { shape.h }, &mut rng)).collect();
     let net = Rnn::from(layers);
     net.set_dtype(dtype)?;
     Ok((net, wave(&[shape.t, shape.b, shape.i], 1.0, dtype)?))
