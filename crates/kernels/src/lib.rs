@@ -7,6 +7,7 @@
 //! Every result is a function of the operands' values and extents alone: not of alignment, layout, thread count
 //! or position in a batch.
 
+mod ahead;
 mod blocks;
 pub mod gemm;
 mod isa;

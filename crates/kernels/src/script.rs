@@ -5,6 +5,7 @@
 //! each step would cost more than the arithmetic. Here each operand is a slot (a place that moves from step
 //! to step in a known way) and an offset, so bounds, alignment and overlaps are proved once.
 
+use crate::ahead::{Ahead, MOST};
 use crate::memory::{Memory, Span};
 use crate::threads::for_each;
 use crate::tile::{Scratch, TileLane, TileProgram};
@@ -158,9 +159,10 @@ impl Run<'_> {
         let Script { slots, lines } = self.script;
         let scratch = self.scratch;
         let far = slots.iter().map(|slot| slot.ahead().unsigned_abs() * steps).sum::<usize>() > NEAR;
+        let mut errands = if far { Errands::of(slots, lines, self.needs, &self.bases) } else { Errands::default() };
         let mut cursors: Vec<(Cursors, Cursors)> = Vec::with_capacity(lines.len());
         for (place, line) in lines.iter().enumerate() {
-            let ahead = |o: &Operand| if far { slots[o.slot].ahead() } else { 0 };
+            let ahead = |o: &Operand| if far && errands.rate == 0 { slots[o.slot].ahead() } else { 0 };
             let reads: SmallVec<[isize; 32]> = line.reads.iter().map(ahead).collect();
             let writes: SmallVec<[isize; 32]> = line.writes.iter().map(ahead).collect();
             match line.call {
@@ -173,12 +175,62 @@ impl Run<'_> {
             cursors.push((of(&line.reads), of(&line.writes)));
         }
         for _ in 0..steps {
+            let mut ahead = Ahead::new(&errands.ranges, errands.rate);
             for (at, ((line, needs), (reads, writes))) in lines.iter().zip(self.needs).zip(&mut cursors).enumerate() {
                 // SAFETY: by the contract.
-                unsafe { line.call.run((scratch, at), needs, &reads.at, &writes.at) };
+                unsafe { line.call.run((scratch, at), needs, &reads.at, &writes.at, &mut ahead) };
                 reads.advance();
                 writes.advance();
             }
+            errands.advance();
+        }
+    }
+}
+
+/// What the elementwise programs of the next step will touch, for the products of this step to ask for.
+#[derive(Default)]
+struct Errands {
+    /// Addresses and bytes, and the bytes from a step to the next.
+    ranges: Vec<(*mut u8, usize)>,
+    moves: Vec<isize>,
+    /// Bytes a step of k of the products; 0 if they do not have the time, and the programs ask themselves.
+    rate: usize,
+}
+
+impl Errands {
+    fn of(slots: &[Slot], lines: &[Line<'_>], needs: &[Needs], bases: &[*mut u8]) -> Errands {
+        let mut ranges: Vec<(*mut u8, usize, isize)> = Vec::new();
+        for (line, needs) in lines.iter().zip(needs).filter(|(line, _)| line.call.is_tile()) {
+            let operands = line.reads.iter().zip(&needs.0).chain(line.writes.iter().zip(&needs.1));
+            for (o, (n, size)) in operands.filter(|(o, _)| slots[o.slot].ahead() != 0) {
+                let slot = &slots[o.slot];
+                let next = bases[o.slot].wrapping_add(slot.at(0) + o.offset).wrapping_byte_offset(slot.ahead());
+                ranges.push((next, n * size, slot.ahead()));
+            }
+        }
+        // Parts of one row, as of a matrix that is written by columns, are one range.
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, range| {
+            let apart = next.0.addr() - range.0.addr();
+            let joined = next.2 == range.2 && apart <= range.1;
+            if joined {
+                range.1 = range.1.max(apart + next.1);
+            }
+            joined
+        });
+        let bytes: usize = ranges.iter().map(|range| range.1).sum();
+        let steps: usize = lines.iter().map(|line| line.call.spare_steps()).sum();
+        let rate = bytes.div_ceil(steps.max(1));
+        if rate > MOST {
+            return Errands::default();
+        }
+        let moves = ranges.iter().map(|range| range.2).collect();
+        Errands { ranges: ranges.into_iter().map(|(at, bytes, _)| (at, bytes)).collect(), moves, rate }
+    }
+
+    fn advance(&mut self) {
+        for ((at, _), step) in self.ranges.iter_mut().zip(&self.moves) {
+            *at = at.wrapping_byte_offset(*step);
         }
     }
 }

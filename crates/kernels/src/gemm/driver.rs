@@ -5,10 +5,11 @@
 
 use std::cell::Cell;
 
-use super::kernel::{Kernels, Tile};
+use super::kernel::{Kernels, PREFETCH_ROWS, Tile};
 use super::pack::{Buffer, Line, PackedB, pack_a, pack_b};
 use super::{GemmElem, Mat, MatMut};
 use crate::Isa;
+use crate::ahead::Ahead;
 
 /// Bytes of an A block: it stays in L2 while all columns pass.
 const A_BLOCK_BYTES: usize = 256 << 10;
@@ -41,7 +42,7 @@ pub(super) enum Source<'a, E> {
 /// `C = A B` or `C += A B`; the caller has checked the shapes, and that the processor has `isa`.
 #[inline]
 pub(super) fn product<E: GemmElem>(isa: Isa, a: Mat<'_, E>, b: Source<'_, E>, c: MatMut<'_, E>, accumulate: bool) {
-    products(isa, &mut [(a, c)], b, accumulate);
+    products(isa, &mut [(a, c)], b, accumulate, &mut Ahead::none());
 }
 
 /// [`product`] for several A and C with one B, whose blocks are copied once for all of them.
@@ -50,6 +51,7 @@ pub(super) fn products<E: GemmElem>(
     items: &mut [(Mat<'_, E>, MatMut<'_, E>)],
     b: Source<'_, E>,
     accumulate: bool,
+    ahead: &mut Ahead<'_>,
 ) {
     let Some((n, k)) = items.first().map(|(a, c)| (c.cols(), a.cols())) else { return };
     let m: usize = items.iter().map(|(a, _)| a.rows()).sum();
@@ -72,11 +74,21 @@ pub(super) fn products<E: GemmElem>(
     if copy_a || copy_b {
         let [lines_a, lines_b] = SCRATCH.take();
         let (mut to_a, mut to_b) = (Buffer::from_lines(lines_a), Buffer::from_lines(lines_b));
-        blocks(kernels, items, b, accumulate, copy_a.then_some(&mut to_a), copy_b.then_some(&mut to_b));
+        blocks(kernels, items, b, accumulate, [copy_a.then_some(&mut to_a), copy_b.then_some(&mut to_b)], ahead);
         SCRATCH.set([to_a.into_lines(), to_b.into_lines()]);
     } else {
-        blocks(kernels, items, b, accumulate, None, None);
+        blocks(kernels, items, b, accumulate, [None, None], ahead);
     }
+}
+
+/// See [`spare_steps`](super::spare_steps).
+pub(super) fn spare_steps<E: GemmElem>(kernels: &Kernels<E>, m: usize, n: usize, k: usize) -> usize {
+    if m < PREFETCH_ROWS || n == 0 {
+        return 0;
+    }
+    let panels = RowPanels::new(m, kernels.mr());
+    let step = kernels.step(panels.tallest(), n, panels.count == 1);
+    panels.count * n.div_ceil(step.cols) * k
 }
 
 /// Walks column blocks, K-blocks and row blocks, copying A and B block by block where given room to.
@@ -86,8 +98,8 @@ fn blocks<E: GemmElem>(
     items: &mut [(Mat<'_, E>, MatMut<'_, E>)],
     b: Source<'_, E>,
     accumulate: bool,
-    mut copy_a: Option<&mut Buffer<E>>,
-    mut copy_b: Option<&mut Buffer<E>>,
+    [mut copy_a, mut copy_b]: [Option<&mut Buffer<E>>; 2],
+    ahead: &mut Ahead<'_>,
 ) {
     let (n, k) = items.first().map_or((0, 0), |(a, c)| (c.cols(), a.cols()));
     let (mr, nr) = (kernels.mr(), kernels.nr());
@@ -154,9 +166,10 @@ fn blocks<E: GemmElem>(
                             tail: kernels.lanes,
                             ahead: if b_rs == nr { PREFETCH_PACKED * nr } else { PREFETCH_IN_PLACE * b_rs },
                             far: n * k * size_of::<E>() > L2_BYTES,
+                            errand: (std::ptr::null(), 0),
                             add: accumulate || start > 0,
                         };
-                        block(kernels, tile, panels, cols, copy_a.is_some());
+                        block(kernels, tile, panels, cols, copy_a.is_some(), ahead);
                     }
                     row += panels.rows;
                 }
@@ -172,7 +185,14 @@ fn blocks<E: GemmElem>(
 /// # Safety
 /// As [`Kernel`](super::kernel::Kernel), for the whole block.
 #[inline(always)]
-unsafe fn block<E: GemmElem>(kernels: &Kernels<E>, mut t: Tile<E>, panels: RowPanels, cols: usize, packed_a: bool) {
+unsafe fn block<E: GemmElem>(
+    kernels: &Kernels<E>,
+    mut t: Tile<E>,
+    panels: RowPanels,
+    cols: usize,
+    packed_a: bool,
+    ahead: &mut Ahead<'_>,
+) {
     let (a, c, a_rs) = (t.a, t.c, t.a_rs);
     let mut col = 0;
     while col < cols {
@@ -189,6 +209,8 @@ unsafe fn block<E: GemmElem>(kernels: &Kernels<E>, mut t: Tile<E>, panels: RowPa
                     t.a = a.add(row * a_rs);
                 }
                 t.c = c.add(row * t.c_rs + col);
+                // Without an errand, a line that is there anyway.
+                t.errand = ahead.next(t.kc).unwrap_or((t.a.cast(), 0));
                 step.kernels[height - 1](&t);
             }
         });

@@ -2,6 +2,7 @@
 
 use super::sealed::Sealed;
 use super::vector::Vector;
+use crate::ahead::ask;
 
 /// One tile's operands: `kc` steps of k over an `MR x NV * LANES` tile.
 ///
@@ -24,6 +25,8 @@ pub(super) struct Tile<E> {
     pub(super) ahead: usize,
     /// B is larger than the L2 cache.
     pub(super) far: bool,
+    /// Memory of somebody else's that is asked for meanwhile, and the bytes to go on in a step of k.
+    pub(super) errand: (*const u8, usize),
     /// `C += tile` instead of `C = tile`.
     pub(super) add: bool,
 }
@@ -31,7 +34,7 @@ pub(super) struct Tile<E> {
 /// Steps of k left when C is prefetched: time enough for the last-level cache.
 const PREFETCH_C_STEPS: usize = 32;
 /// Fewest rows for which the load ports have room for prefetches.
-const PREFETCH_ROWS: usize = 4;
+pub(super) const PREFETCH_ROWS: usize = 4;
 
 /// A micro-kernel for one tile shape.
 ///
@@ -119,6 +122,7 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const MAS
         let mut acc = [[V::splat(V::Elem::ZERO); NV]; MR];
         let mut a = t.a;
         let mut b = t.b;
+        let mut errand = t.errand.0;
         let (a_rs, a_cs, b_rs) = (t.a_rs, t.a_cs, t.b_rs);
         // Two stretches of the same loop: C is asked for shortly before the sums are ready, since its rows lie too far
         // apart for hardware prefetchers, and would not stay in L1 from the start of a long tile.
@@ -141,6 +145,10 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const MAS
                     }
                 }
                 // `wrapping`: after the last step the pointers may lie beyond the operand, and are not used.
+                if MR >= PREFETCH_ROWS {
+                    ask(errand);
+                    errand = errand.wrapping_add(t.errand.1);
+                }
                 a = a.wrapping_add(a_cs);
                 b = b.wrapping_add(b_rs);
                 left -= 1;

@@ -40,6 +40,7 @@ pub use mat::{Mat, MatMut};
 pub use pack::PackedB;
 pub use peak::peak_fma;
 
+use crate::ahead::Ahead;
 use crate::{Blocks, Isa, available, for_each, isa, threads};
 use driver::Source;
 
@@ -163,11 +164,11 @@ pub fn gemm_shared<E: GemmElem>(mut items: Vec<(Mat<'_, E>, MatMut<'_, E>)>, b: 
 fn in_order<E: GemmElem>(items: &mut [(Mat<'_, E>, MatMut<'_, E>)], b: Mat<'_, E>, blocks: Blocks) {
     let k = b.rows();
     if !blocks.backward || k <= E::K_BLOCK {
-        return driver::products(isa(), items, Source::View(b), blocks.onto);
+        return driver::products(isa(), items, Source::View(b), blocks.onto, &mut Ahead::none());
     }
     blocks.for_each(k, E::K_BLOCK, |at, add| {
         let mut part: Vec<_> = items.iter_mut().map(|(a, c)| (a.col_range(at.start, at.len()), c.reborrow())).collect();
-        driver::products(isa(), &mut part, Source::View(b.row_range(at.start, at.len())), add);
+        driver::products(isa(), &mut part, Source::View(b.row_range(at.start, at.len())), add, &mut Ahead::none());
     });
 }
 
@@ -179,6 +180,27 @@ fn in_order<E: GemmElem>(items: &mut [(Mat<'_, E>, MatMut<'_, E>)], b: Mat<'_, E
 pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, c: MatMut<'_, E>, accumulate: bool) {
     check("gemm_packed", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
     driver::product(b.isa(), a, Source::Packed(b, 0), c, accumulate);
+}
+
+/// [`gemm`], or with a packed right operand [`gemm_packed`], that asks for memory meanwhile.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub(crate) fn gemm_ahead<E: GemmElem>(
+    a: Mat<'_, E>,
+    b: Result<Mat<'_, E>, &PackedB<E>>,
+    c: MatMut<'_, E>,
+    ahead: &mut Ahead<'_>,
+) {
+    let (isa, shape) = b.map_or_else(|b| (b.isa(), (b.rows(), b.cols())), |b| (isa(), (b.rows(), b.cols())));
+    check("gemm", (a.rows(), a.cols()), shape, (c.rows(), c.cols()));
+    let b = b.map_or_else(|b| Source::Packed(b, 0), Source::View);
+    driver::products(isa, &mut [(a, c)], b, false, ahead);
+}
+
+/// The steps of k in which a product of these extents has time to ask for other memory.
+pub(crate) fn spare_steps<E: GemmElem>(m: usize, n: usize, k: usize) -> usize {
+    driver::spare_steps::<E>(E::kernels(isa()), m, n, k)
 }
 
 /// [`gemm_packed`] with the columns `first .. first + c.cols()` of B only, for callers who split columns between

@@ -1,6 +1,7 @@
 //! What the lines of a script do.
 
-use crate::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_packed};
+use crate::ahead::Ahead;
+use crate::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_ahead, spare_steps};
 use crate::reduce::{ReduceShape, Reduction, reduce};
 use crate::strided::{copy, for_each_row};
 use crate::tile::{Scratch, TileLane, TileProgram};
@@ -124,6 +125,20 @@ impl Call<'_> {
         }
     }
 
+    /// The steps of k in which it has time to ask for memory.
+    pub(super) fn spare_steps(&self) -> usize {
+        match self {
+            Call::GemmF32(g) | Call::PackedF32(g, _) => spare_steps::<f32>(g.m, g.n, g.k),
+            Call::GemmF64(g) | Call::PackedF64(g, _) => spare_steps::<f64>(g.m, g.n, g.k),
+            _ => 0,
+        }
+    }
+
+    /// Whether it is an elementwise program.
+    pub(super) fn is_tile(&self) -> bool {
+        matches!(self, Call::TileF32(_) | Call::TileF64(_) | Call::TileI64(_))
+    }
+
     /// A tile program is bound to `place`.
     ///
     /// # Safety
@@ -136,6 +151,7 @@ impl Call<'_> {
         needs: &Needs,
         reads: &[*mut u8],
         writes: &[*mut u8],
+        ahead: &mut Ahead<'_>,
     ) {
         // SAFETY: by the contract, here and below.
         unsafe fn from<'a, T>(at: *mut u8, need: (usize, usize)) -> &'a [T] {
@@ -148,12 +164,18 @@ impl Call<'_> {
             unsafe { std::slice::from_raw_parts_mut(at.cast(), need.0) }
         }
         // SAFETY: by the contract.
-        unsafe fn product<E: GemmElem>(g: &GemmShape, needs: &Needs, reads: &[*mut u8], writes: &[*mut u8]) {
+        unsafe fn product<E: GemmElem>(
+            g: &GemmShape,
+            needs: &Needs,
+            reads: &[*mut u8],
+            writes: &[*mut u8],
+            ahead: &mut Ahead<'_>,
+        ) {
             // SAFETY: by the contract.
             let (a, b, c) =
                 unsafe { (from(reads[0], needs.0[0]), from(reads[1], needs.0[1]), into(writes[0], needs.1[0])) };
             let (a, b) = (Mat::new(a, g.m, g.k, g.a.0, g.a.1), Mat::new(b, g.k, g.n, g.b.0, g.b.1));
-            gemm::<E>(a, b, MatMut::new(c, g.m, g.n, g.c), false);
+            gemm_ahead::<E>(a, Ok(b), MatMut::new(c, g.m, g.n, g.c), ahead);
         }
         // SAFETY: by the contract.
         unsafe fn batch<E: GemmElem>(
@@ -187,10 +209,11 @@ impl Call<'_> {
             needs: &Needs,
             reads: &[*mut u8],
             writes: &[*mut u8],
+            ahead: &mut Ahead<'_>,
         ) {
             // SAFETY: by the contract.
             let (a, c) = unsafe { (from(reads[0], needs.0[0]), into(writes[0], needs.1[0])) };
-            gemm_packed(Mat::new(a, g.m, g.k, g.a.0, g.a.1), b, MatMut::new(c, g.m, g.n, g.c), false);
+            gemm_ahead(Mat::new(a, g.m, g.k, g.a.0, g.a.1), Err(b), MatMut::new(c, g.m, g.n, g.c), ahead);
         }
         // SAFETY: the contract is handed on.
         unsafe {
@@ -198,12 +221,12 @@ impl Call<'_> {
                 Call::TileF32(program) => scratch.bound(place).run(program, reads, writes),
                 Call::TileF64(program) => scratch.bound(place).run(program, reads, writes),
                 Call::TileI64(program) => scratch.bound(place).run(program, reads, writes),
-                Call::GemmF32(shape) => product::<f32>(shape, needs, reads, writes),
-                Call::GemmF64(shape) => product::<f64>(shape, needs, reads, writes),
+                Call::GemmF32(shape) => product::<f32>(shape, needs, reads, writes, ahead),
+                Call::GemmF64(shape) => product::<f64>(shape, needs, reads, writes, ahead),
                 Call::BatchF32(shape, b) => batch::<f32>(shape, b, needs, reads, writes),
                 Call::BatchF64(shape, b) => batch::<f64>(shape, b, needs, reads, writes),
-                Call::PackedF32(shape, b) => packed(shape, b, needs, reads, writes),
-                Call::PackedF64(shape, b) => packed(shape, b, needs, reads, writes),
+                Call::PackedF32(shape, b) => packed(shape, b, needs, reads, writes, ahead),
+                Call::PackedF64(shape, b) => packed(shape, b, needs, reads, writes, ahead),
                 Call::ReduceF32(kind, shape) => {
                     reduce(*kind, *shape, into::<f32>(writes[0], needs.1[0]), from(reads[0], needs.0[0]));
                 }

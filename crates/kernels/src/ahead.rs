@@ -1,0 +1,54 @@
+//! Memory asked for ahead of its use.
+
+/// Asks for the cache line at an address, which may lie anywhere, to be brought into the second-level cache; a hint without
+/// effect on values.
+#[inline(always)]
+pub(crate) fn ask(at: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a prefetch reads and writes nothing, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = at;
+}
+
+/// A cache line, at the most, is asked for in a step of k.
+pub(crate) const MOST: usize = 64;
+
+/// Ranges of memory that an instruction will soon touch, asked for bit by bit while a product is computed. A product leaves the
+/// memory idle, while an elementwise program that has to wait for far memory waits long.
+pub(crate) struct Ahead<'r> {
+    /// Addresses and bytes.
+    ranges: &'r [(*mut u8, usize)],
+    /// Bytes of the first range that have been asked for.
+    asked: usize,
+    /// Bytes a step of k.
+    rate: usize,
+}
+
+impl<'r> Ahead<'r> {
+    /// Nothing is asked for.
+    pub(crate) fn none() -> Ahead<'static> {
+        Ahead { ranges: &[], asked: 0, rate: 0 }
+    }
+
+    /// Asks for so many bytes, [`MOST`] at the most, in a step of k.
+    pub(crate) fn new(ranges: &'r [(*mut u8, usize)], rate: usize) -> Ahead<'r> {
+        debug_assert!(rate <= MOST);
+        Ahead { ranges, asked: 0, rate }
+    }
+
+    /// Where a tile of `steps` steps of k begins to ask, and the bytes it moves on in each; `None` if all has been asked for.
+    #[inline]
+    pub(crate) fn next(&mut self, steps: usize) -> Option<(*const u8, usize)> {
+        let (&(at, bytes), rest) = self.ranges.split_first()?;
+        let from = at.wrapping_add(self.asked).cast_const();
+        self.asked += self.rate * steps;
+        if self.asked >= bytes {
+            (self.ranges, self.asked) = (rest, 0);
+        }
+        Some((from, self.rate))
+    }
+}
