@@ -14,8 +14,8 @@ pub(crate) fn ask(at: *const u8) {
     let _ = at;
 }
 
-/// A cache line, at the most, is asked for in a step of k.
-pub(crate) const MOST: usize = 64;
+/// Bytes of a cache line: one, at the most, is asked for in a step of k.
+pub(crate) const LINE: usize = 64;
 
 /// Ranges of memory that an instruction will soon touch, asked for bit by bit while a product is computed. A product leaves the
 /// memory idle, while an elementwise program that has to wait for far memory waits long.
@@ -24,20 +24,17 @@ pub(crate) struct Ahead<'r> {
     ranges: &'r [(*mut u8, usize)],
     /// Bytes of the first range that have been asked for.
     asked: usize,
-    /// Bytes a step of k.
-    rate: usize,
 }
 
 impl<'r> Ahead<'r> {
     /// Nothing is asked for.
     pub(crate) fn none() -> Ahead<'static> {
-        Ahead { ranges: &[], asked: 0, rate: 0 }
+        Ahead::of(&[])
     }
 
-    /// Asks for so many bytes, [`MOST`] at the most, in a step of k.
-    pub(crate) fn new(ranges: &'r [(*mut u8, usize)], rate: usize) -> Ahead<'r> {
-        debug_assert!(rate <= MOST);
-        Ahead { ranges, asked: 0, rate }
+    /// Asks for these ranges, one after the other.
+    pub(crate) fn of(ranges: &'r [(*mut u8, usize)]) -> Ahead<'r> {
+        Ahead { ranges, asked: 0 }
     }
 
     /// Where a tile of `steps` steps of k begins to ask, and the bytes it moves on in each; `None` if all has been asked for.
@@ -45,10 +42,11 @@ impl<'r> Ahead<'r> {
     pub(crate) fn next(&mut self, steps: usize) -> Option<(*const u8, usize)> {
         let (&(at, bytes), rest) = self.ranges.split_first()?;
         let from = at.wrapping_add(self.asked).cast_const();
-        self.asked += self.rate * steps;
+        let rate = (bytes - self.asked).div_ceil(steps).min(LINE);
+        self.asked += rate * steps;
         if self.asked >= bytes {
             (self.ranges, self.asked) = (rest, 0);
         }
-        Some((from, self.rate))
+        Some((from, rate))
     }
 }

@@ -214,10 +214,13 @@ fn gathered<E: Num + Pod, F: Fold>(fold: F, src: &[E], (n, stride): (usize, usiz
     total.expect("a run has elements")
 }
 
-/// Reduces rows into a row.
+/// Reduces rows into a row, which are read as they lie.
 #[inline(always)]
 fn across<E: Num, F: Fold>(_: F, dst: &mut [E], src: &[E], (n, stride): (usize, usize)) {
-    const STRIP: usize = 64;
+    /// Totals that stay in L1.
+    const STRIP: usize = 1024;
+    /// Rows that go onto the totals at once, one after the other.
+    const AT_ONCE: usize = 4;
     let mut block = [E::default(); STRIP];
     let width = dst.len();
     let mut col = 0;
@@ -226,14 +229,21 @@ fn across<E: Num, F: Fold>(_: F, dst: &mut [E], src: &[E], (n, stride): (usize, 
         let (dst, block) = (&mut dst[col..col + len], &mut block[..len]);
         let mut row = 0;
         while row < n {
-            let end = (row + ROWS).min(n);
-            block.copy_from_slice(&src[row * stride + col..][..len]);
-            for r in row + 1..end {
-                for (acc, value) in block.iter_mut().zip(&src[r * stride + col..][..len]) {
-                    *acc = F::fold(*acc, *value);
+            let (first, end) = (row == 0, (row + ROWS).min(n));
+            let at = |row: usize| &src[row * stride + col..][..len];
+            block.copy_from_slice(at(row));
+            row += 1;
+            while row + AT_ONCE <= end {
+                let rows: [&[E]; AT_ONCE] = std::array::from_fn(|i| at(row + i));
+                for (i, acc) in block.iter_mut().enumerate() {
+                    *acc = rows.iter().fold(*acc, |acc, row| F::fold(acc, row[i]));
                 }
+                row += AT_ONCE;
             }
-            if row == 0 {
+            for row in row..end {
+                block.iter_mut().zip(at(row)).for_each(|(acc, value)| *acc = F::fold(*acc, *value));
+            }
+            if first {
                 dst.copy_from_slice(block);
             } else {
                 for (acc, value) in dst.iter_mut().zip(block.iter()) {

@@ -5,7 +5,7 @@
 //! each step would cost more than the arithmetic. Here each operand is a slot (a place that moves from step
 //! to step in a known way) and an offset, so bounds, alignment and overlaps are proved once.
 
-use crate::ahead::{Ahead, MOST};
+use crate::ahead::{Ahead, LINE};
 use crate::memory::{Memory, Span};
 use crate::threads::for_each;
 use crate::tile::{Scratch, TileLane, TileProgram};
@@ -162,7 +162,7 @@ impl Run<'_> {
         let mut errands = if far { Errands::of(slots, lines, self.needs, &self.bases) } else { Errands::default() };
         let mut cursors: Vec<(Cursors, Cursors)> = Vec::with_capacity(lines.len());
         for (place, line) in lines.iter().enumerate() {
-            let ahead = |o: &Operand| if far && errands.rate == 0 { slots[o.slot].ahead() } else { 0 };
+            let ahead = |o: &Operand| if far && errands.ranges.is_empty() { slots[o.slot].ahead() } else { 0 };
             let reads: SmallVec<[isize; 32]> = line.reads.iter().map(ahead).collect();
             let writes: SmallVec<[isize; 32]> = line.writes.iter().map(ahead).collect();
             match line.call {
@@ -175,7 +175,7 @@ impl Run<'_> {
             cursors.push((of(&line.reads), of(&line.writes)));
         }
         for _ in 0..steps {
-            let mut ahead = Ahead::new(&errands.ranges, errands.rate);
+            let mut ahead = Ahead::of(&errands.ranges);
             for (at, ((line, needs), (reads, writes))) in lines.iter().zip(self.needs).zip(&mut cursors).enumerate() {
                 // SAFETY: by the contract.
                 unsafe { line.call.run((scratch, at), needs, &reads.at, &writes.at, &mut ahead) };
@@ -187,14 +187,13 @@ impl Run<'_> {
     }
 }
 
-/// What the elementwise programs of the next step will touch, for the products of this step to ask for.
+/// What the elementwise programs of the next step will touch, for the products of this step to ask for; nothing if they do not
+/// have the time, and the programs ask themselves.
 #[derive(Default)]
 struct Errands {
     /// Addresses and bytes, and the bytes from a step to the next.
     ranges: Vec<(*mut u8, usize)>,
     moves: Vec<isize>,
-    /// Bytes a step of k of the products; 0 if they do not have the time, and the programs ask themselves.
-    rate: usize,
 }
 
 impl Errands {
@@ -220,12 +219,11 @@ impl Errands {
         });
         let bytes: usize = ranges.iter().map(|range| range.1).sum();
         let steps: usize = lines.iter().map(|line| line.call.spare_steps()).sum();
-        let rate = bytes.div_ceil(steps.max(1));
-        if rate > MOST {
+        if bytes > LINE * steps / 2 {
             return Errands::default();
         }
         let moves = ranges.iter().map(|range| range.2).collect();
-        Errands { ranges: ranges.into_iter().map(|(at, bytes, _)| (at, bytes)).collect(), moves, rate }
+        Errands { ranges: ranges.into_iter().map(|(at, bytes, _)| (at, bytes)).collect(), moves }
     }
 
     fn advance(&mut self) {
