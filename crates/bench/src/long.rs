@@ -39,7 +39,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
         let (shortest, first) = (at % systems.len(), at / systems.len() * systems.len());
         let t = sequence.shape.t as f64;
         let row = row(system, &sequence.shape, options).timing(&timings[at]).real("us_per_t", per_t[at].median * 1e3);
-        let row = row.real("linear", per_t[at].ratio(&per_t[shortest])).real("to_first", per_t[at].ratio(&per_t[first]));
+        let row =
+            row.real("linear", per_t[at].ratio(&per_t[shortest])).real("to_first", per_t[at].ratio(&per_t[first]));
         report.row(&row.real("peak_mib", peak).real("kib_per_t", peak * 1024.0 / t));
     }
     Ok(())
