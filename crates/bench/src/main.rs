@@ -5,6 +5,7 @@ mod cells;
 mod custom;
 mod gemm;
 mod infer;
+mod long;
 mod memory;
 mod ops;
 mod optim;
@@ -48,6 +49,7 @@ fn run(options: &Options) -> Outcome {
         What::Gemm => gemm::run,
         What::Optim => optim::run,
         What::Memory => memory::run,
+        What::Long => long::run,
         What::Scaling => scaling::run,
     };
     run(options, &mut Report::new(options.json))

@@ -15,11 +15,11 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
     for shape in options.shapes(SHAPES)? {
         for system in options.systems(&["wengert_lstm", "wengert_custom"], 1)? {
             if options.child {
-                let (timing, peak) = measure(system, &shape, options)?;
-                println!("{} {} {} {peak}", timing.median, timing.min, timing.runs);
+                let mut trainee = train::make(system, &shape, options.dtype.dtype())?;
+                tell(options, || trainee.step())?;
                 continue;
             }
-            let (timing, peak) = in_a_process(system, &shape, options)?;
+            let (timing, peak) = in_a_process("memory", system, &shape, options)?;
             let row = train::row(system, &shape, options).timing(&timing).real("peak_mib", peak);
             let step = |of_all: f64| of_all / shape.t as f64;
             report.row(&row.real("us_per_t", step(timing.median * 1e3)).real("kib_per_t", step(peak * 1024.0)));
@@ -28,11 +28,17 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
     Ok(())
 }
 
-/// Calls this program for one row.
-fn in_a_process(system: &str, shape: &Shape, options: &Options) -> Result<(Timing, f64), Box<dyn std::error::Error>> {
+/// Calls this program for one row: the time of a step, and the MiB by which its process grew.
+pub(crate) fn in_a_process(
+    mode: &str,
+    system: &str,
+    shape: &Shape,
+    options: &Options,
+) -> Result<(Timing, f64), Box<dyn std::error::Error>> {
     let [threads, budget, runs] = [options.threads.to_string(), options.budget.to_string(), options.runs.to_string()];
     let mut child = Command::new(std::env::current_exe()?);
-    child.args(["memory", "--child", "--systems", system, "--shapes", &shape.name]);
+    child.args([mode, "--child", "--systems", system, "--shapes", &shape.name]);
+    child.args(["--checkpoint-mib", &options.checkpoint_mib.to_string()]);
     child.args(["--threads", &threads, "--budget", &budget, "--runs", &runs]);
     child.args(["--dtype", &options.dtype.dtype().to_string()]);
     let output = child.output()?;
@@ -45,14 +51,15 @@ fn in_a_process(system: &str, shape: &Shape, options: &Options) -> Result<(Timin
     Ok((Timing { median, min, runs: runs as usize, times: Vec::new() }, peak))
 }
 
-/// The time of a step, and the MiB by which the process grew, from where it stood with network and input made.
-fn measure(system: &str, shape: &Shape, options: &Options) -> Result<(Timing, f64), Box<dyn std::error::Error>> {
-    let mut trainee = train::make(system, shape, options.dtype.dtype())?;
-    // From here on the greatest size counts, where the system lets a process say so.
+/// Prints what [`in_a_process`] reads. The process has made network and input: from here on it counts how it grows.
+pub(crate) fn tell(options: &Options, step: impl FnMut() -> wengert::prelude::Result<()>) -> Outcome {
+    // The greatest size counts anew, where the system lets a process say so.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let before = kib("VmRSS")?;
-    let timing = timed(options.budget, options.runs, || trainee.step())?;
-    Ok((timing, (kib("VmHWM")? - before) / 1024.0))
+    let timing = timed(options.budget, options.runs, step)?;
+    let peak = (kib("VmHWM")? - before) / 1024.0;
+    println!("{} {} {} {peak}", timing.median, timing.min, timing.runs);
+    Ok(())
 }
 
 /// A size of this process in KiB, as Linux tells it.

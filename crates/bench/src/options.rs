@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// The most runs of a row.
     #[arg(long, default_value_t = 200)]
     pub(crate) runs: usize,
+    /// For `long`: the memory budget of its loop, in MiB.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) checkpoint_mib: usize,
     /// One JSON object a line in place of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -56,6 +59,8 @@ pub(crate) enum What {
     Optim,
     /// The growth of resident memory by a training step.
     Memory,
+    /// A training step on one long sequence, with everything kept and under a memory budget: time and memory by its length.
+    Long,
     /// A training step on one thread, two, .. `--threads`; the cost of recording and planning.
     Scaling,
 }

@@ -19,6 +19,7 @@ mod lower;
 mod merge;
 mod opaque;
 mod pair;
+mod pieces;
 mod profile;
 mod refuse;
 mod repeat;

@@ -1,7 +1,6 @@
 //! A loop and the loop that goes back through its values: what would be stored for all steps, and who reads it.
 
 use super::graph::{Graph, GraphOp, Loop, LoopOutput};
-use crate::dtype::DType;
 use crate::node::Op;
 use crate::ops::{Matmul, Reduce};
 use smallvec::SmallVec;
@@ -179,7 +178,7 @@ impl Pair {
                 GraphOp::Op(Op::Reduce(op)) | GraphOp::Onto(Op::Reduce(op)) => {
                     (input.shape[..op.count].iter().product::<usize>(), reduce_block(node.shape.numel()))
                 }
-                _ => (input.shape[1], if node.dtype == DType::F64 { f64::K_BLOCK } else { f32::K_BLOCK }),
+                _ => (input.shape[1], lcm(f32::K_BLOCK, f64::K_BLOCK)),
             };
             let rows = (rows / steps).max(1);
             lcm(all, block / gcd(block, rows))

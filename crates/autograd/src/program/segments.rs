@@ -5,13 +5,11 @@
 //! the operations that compute it without segments, and sums are cut between their blocks and added in the
 //! direction of the backward loop, so no bit changes.
 
-use super::assemble::{all_outputs, body_ports, call, nothing, plain, slice, with_taps};
+use super::assemble::{all_outputs, body_ports, call, nothing, plain, with_taps};
 use super::graph::{Graph, GraphNode, GraphOp, Loop, LoopOutput, Schedule};
 use super::pair::{Pair, is_tap, loop_of};
-use super::simplify::without_dead;
+use super::pieces::{Ahead, Cut, Starts};
 use crate::node::Op;
-use crate::ops::Concat;
-use crate::shape::Shape;
 use smallvec::{SmallVec, smallvec};
 
 /// The graph with a pair of loops in segments of `lengths[0]` steps, and these in segments of `lengths[1]`, and so on.
@@ -25,21 +23,6 @@ pub(super) fn split(graph: &Graph, pair: &Pair, lengths: &[usize]) -> Graph {
 pub(super) fn backward_segments(graph: &Graph, pair: &Pair, length: usize) -> Loop {
     let (out, _, at) = Splitter::run(graph, pair, &[length]);
     loop_of(&out, at).clone()
-}
-
-/// Where time is cut.
-#[derive(Clone, Copy)]
-struct Cut {
-    length: usize,
-    count: usize,
-    rest: usize,
-}
-
-/// The forward carry at the start of each segment, stacked, and of the rest.
-#[derive(Default)]
-struct Starts {
-    segments: Vec<usize>,
-    rest: Vec<usize>,
 }
 
 /// What the backward pass carries from segment to segment.
@@ -77,8 +60,7 @@ impl<'g> Splitter<'g> {
     /// The new graph, where it has the old nodes, and the loop that is the backward pass.
     fn run(graph: &'g Graph, pair: &'g Pair, lengths: &[usize]) -> (Graph, Vec<usize>, usize) {
         let steps = loop_of(graph, pair.forward).steps;
-        let (length, count) = (lengths[0], steps / lengths[0]);
-        let cut = Cut { length, count, rest: steps - count * length };
+        let cut = Cut::new(steps, lengths[0]);
         let found = vec![usize::MAX; graph.nodes.len()];
         let out = Graph { nodes: Vec::new(), outputs: Vec::new() };
         let (starts, nested) = (Starts::default(), lengths[1..].to_vec());
@@ -89,82 +71,47 @@ impl<'g> Splitter<'g> {
             } else if id == pair.backward {
                 splitter.backward_pass();
             } else if !pair.passing[id] {
-                splitter.emit(id);
+                splitter.copy(id);
             }
         }
         (splitter.out, splitter.found, splitter.segments)
     }
 
-    /// Copies a node, after those that it needs.
-    fn emit(&mut self, id: usize) {
-        if self.found[id] != usize::MAX {
-            return;
+    /// Copies nodes, after those that they need.
+    fn emit(&mut self, asked: &[usize]) {
+        let Some(last) = asked.iter().max() else { return };
+        let mut needed = vec![false; last + 1];
+        asked.iter().for_each(|id| needed[*id] = true);
+        for id in (0..=*last).rev() {
+            if needed[id] && self.found[id] == usize::MAX {
+                self.graph.nodes[id].inputs.iter().for_each(|input| needed[*input] = true);
+            }
         }
-        let node = &self.graph.nodes[id];
-        node.inputs.iter().for_each(|input| self.emit(*input));
-        let inputs = node.inputs.iter().map(|input| self.found[*input]).collect();
-        self.found[id] = self.out.add(GraphNode { inputs, ..node.clone() });
+        (0..=*last).filter(|id| needed[*id]).for_each(|id| self.copy(id));
+    }
+
+    /// Copies a node whose inputs are there, unless it is there itself.
+    fn copy(&mut self, id: usize) {
+        if self.found[id] == usize::MAX {
+            let node = &self.graph.nodes[id];
+            let inputs = node.inputs.iter().map(|input| self.found[*input]).collect();
+            self.found[id] = self.out.add(GraphNode { inputs, ..node.clone() });
+        }
     }
 
     fn forward_pass(&mut self) {
-        let (graph, Cut { length, count, rest }) = (self.graph, self.cut);
-        let node = &graph.nodes[self.pair.forward];
-        let inside = loop_of(graph, self.pair.forward);
+        let (graph, pair) = (self.graph, self.pair);
+        let node = &graph.nodes[pair.forward];
+        let inside = loop_of(graph, pair.forward);
+        let taps = self.taps(&pair.forward_outputs, false);
+        let ahead = Ahead { inside, node, taps: taps.iter().map(|(_, tap)| *tap).collect() };
         let inputs: Vec<usize> = node.inputs.iter().map(|input| self.found[*input]).collect();
         let (init, outer) = inputs.split_at(inside.carries);
-        let (items, captures) = outer.split_at(inside.items);
-        let taps = self.taps(&self.pair.forward_outputs, false);
-        let part = |steps: usize, first: usize| {
-            let body = with_taps(inside, &taps.iter().map(|(_, tap)| *tap).collect::<Vec<_>>());
-            Loop {
-                body: without_dead(body),
-                outputs: all_outputs(inside.carries, taps.len()),
-                steps,
-                first,
-                ..plain(inside)
-            }
-        };
-        let (whole, last) = (self.segments(items), self.rest(items));
-
-        let run_rest = |this: &mut Self, init: &[usize]| -> Vec<usize> {
-            this.starts.rest = init.to_vec();
-            if rest == 0 {
-                return init.to_vec();
-            }
-            let inputs = [init, &last, captures].concat();
-            call(&mut this.out, part(rest, inside.first + count * length), inputs, node)
-        };
-        let run_segments = |this: &mut Self, init: &[usize]| -> Vec<usize> {
-            let (mut body, ports) = body_ports(&this.out, [init, &whole, captures]);
-            let mut outputs = call(&mut body, part(length, 0), ports.concat(), node);
-            let tapped = outputs.split_off(inside.carries);
-            body.outputs = [&outputs[..], &ports[0], &tapped].concat();
-            let segments = Loop {
-                body,
-                steps: count,
-                span: Some(length),
-                outputs: all_outputs(inside.carries, inside.carries + tapped.len()),
-                ..plain(inside)
-            };
-            let mut all = call(&mut this.out, segments, [init, &whole, captures].concat(), node);
-            this.starts.segments = all.drain(inside.carries..2 * inside.carries).collect();
-            all
-        };
-        let (in_segments, in_rest) = if inside.reverse {
-            let in_rest = run_rest(self, init);
-            (run_segments(self, &in_rest[..inside.carries]), in_rest)
-        } else {
-            let in_segments = run_segments(self, init);
-            let in_rest = run_rest(self, &in_segments[..inside.carries]);
-            (in_segments, in_rest)
-        };
-        let last = if inside.reverse { &in_segments } else { &in_rest };
-        self.place_outputs(
-            &self.pair.forward_outputs,
-            &taps,
-            &last[..inside.carries],
-            [&in_segments[inside.carries..], in_rest.get(inside.carries..).unwrap_or_default()],
-        );
+        // What is computed before a loop over steps is as long as the loop: the shortest segments bound it.
+        let shortest = self.nested.last().copied();
+        let (last, parts, starts) = ahead.cut(&mut self.out, (self.cut, inside.first), init, outer, shortest, true);
+        self.starts = starts;
+        self.place_outputs(&pair.forward_outputs, &taps, &last, [&parts[0], &parts[1]]);
     }
 
     fn backward_pass(&mut self) {
@@ -176,7 +123,7 @@ impl<'g> Splitter<'g> {
             };
             let sources = sum.operands.iter().map(|rows| rows.source).filter(|source| !self.in_segment(*source));
             let early: SmallVec<[usize; 3]> = sources.chain(ends.copied()).collect();
-            early.into_iter().for_each(|id| self.emit(id));
+            self.emit(&early);
         }
         let node = &graph.nodes[pair.backward];
         let (inside, forward) = (loop_of(graph, pair.backward), loop_of(graph, pair.forward));
@@ -193,7 +140,7 @@ impl<'g> Splitter<'g> {
                 .collect(),
         };
         let (stacked, fixed) = self.reads(inside, forward);
-        let (whole, last) = (self.segments(&stacked), self.rest(&stacked));
+        let (whole, last) = (self.cut.segments(&mut self.out, &stacked), self.cut.rest(&mut self.out, &stacked));
 
         let run_rest = |this: &mut Self, carried: Carried| -> (Carried, Vec<usize>) {
             if rest == 0 {
@@ -379,34 +326,6 @@ impl<'g> Splitter<'g> {
         .collect()
     }
 
-    /// Stacked values by segment: `[count, length, ..]`.
-    fn segments(&mut self, stacked: &[usize]) -> Vec<usize> {
-        let Cut { length, count, .. } = self.cut;
-        let each = |id: &usize| {
-            let (rows, shape) = self.rows(*id);
-            let part = slice(&mut self.out, *id, 0, count * length * rows);
-            self.out.reshape(part, shape.with_axis(0, length * rows).with_front(count))
-        };
-        stacked.iter().map(each).collect()
-    }
-
-    /// Stacked values of the rest.
-    fn rest(&mut self, stacked: &[usize]) -> Vec<usize> {
-        let Cut { length, count, rest } = self.cut;
-        let each = |id: &usize| {
-            let (rows, _) = self.rows(*id);
-            slice(&mut self.out, *id, count * length * rows, rest * rows)
-        };
-        if rest == 0 { Vec::new() } else { stacked.iter().map(each).collect() }
-    }
-
-    /// The rows of a step in stacked values whose leading axis is time and rows together, and their shape.
-    fn rows(&self, id: usize) -> (usize, Shape) {
-        let Cut { length, count, rest } = self.cut;
-        let shape = self.out.nodes[id].shape.clone();
-        (shape[0] / (count * length + rest), shape)
-    }
-
     /// Finds the outputs of a loop: its carries after the last step, and the values that somebody reads at all steps.
     fn place_outputs(&mut self, outputs: &[usize], taps: &[(usize, usize)], finals: &[usize], parts: [&[usize]; 2]) {
         for id in outputs {
@@ -417,17 +336,7 @@ impl<'g> Splitter<'g> {
             }
         }
         for (at, (id, _)) in taps.iter().filter(|(id, _)| !self.pair.passing[*id]).enumerate() {
-            let node = &self.graph.nodes[*id];
-            let Cut { length, count, .. } = self.cut;
-            let whole = self.out.reshape(parts[0][at], node.shape.with_axis(0, count * length));
-            self.found[*id] = match parts[1].get(at) {
-                None => whole,
-                Some(rest) => self.out.add(GraphNode {
-                    op: GraphOp::Op(Op::Concat(Concat { axis: 0 })),
-                    inputs: smallvec![whole, *rest],
-                    ..node.clone()
-                }),
-            };
+            self.found[*id] = self.cut.join(&mut self.out, parts[0][at], parts[1].get(at).copied());
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The most steps of a graph; a loop counts as one.
 const STEPS: usize = 30;
 
-fn seeds(default: u64) -> std::ops::Range<u64> {
+pub(super) fn seeds(default: u64) -> std::ops::Range<u64> {
     let read = |name: &str| std::env::var(name).ok().and_then(|v| v.parse().ok());
     let first = read("WENGERT_FUZZ_FROM").unwrap_or(0);
     first..first + read("WENGERT_FUZZ").unwrap_or(default)

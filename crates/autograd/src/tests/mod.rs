@@ -3,6 +3,7 @@
 mod cases;
 mod checkpoint;
 mod compositions;
+mod cut;
 mod dual;
 mod elementwise;
 mod every;

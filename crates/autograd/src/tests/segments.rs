@@ -169,32 +169,96 @@ fn two_layers_and_two_threads_have_the_bits_of_a_plain_scan() {
 
 #[test]
 fn a_budget_bounds_the_memory_of_a_program() {
-    // One sequence, long: without checkpoints some 100 MB.
-    const STEPS: usize = 50_000;
-    let bytes = |checkpoint: Checkpoint, steps: usize, rows: usize| {
+    let bytes = |checkpoint: Checkpoint, [steps, rows, inputs, width]: [usize; 4]| {
         let tape = Tape::new();
-        let shapes = [vec![rows, 32], vec![steps, rows, 2], vec![2, 32], vec![32, 32], vec![32]];
+        let shapes =
+            [vec![rows, width], vec![steps, rows, inputs], vec![inputs, width], vec![width, width], vec![width]];
         let inputs: Vec<Var<'_>> = shapes.map(|shape| tape.var(Tensor::full(shape, 0.1, DType::F32))).into();
         let loss = layer(&inputs, ScanOptions::default().checkpoint(checkpoint));
         let mut all = vec![loss];
         all.extend(loss.grad([inputs[2], inputs[3], inputs[4]]));
         arena_bytes(&tape, &all.iter().map(|v| v.id).collect::<Vec<_>>())
     };
-    let plain = bytes(Checkpoint::None, STEPS, 1);
-    assert!(plain > 20 << 20, "{plain}");
-    for budget in [4 << 20, 2 << 20, 1 << 20, 512 << 10] {
-        let found = bytes(Checkpoint::Budget(budget), STEPS, 1);
-        assert!(found <= budget, "{found} bytes of {budget}");
+    let kib = |budgets: &[usize]| budgets.iter().map(|kib| kib << 10).collect::<Vec<_>>();
+    for (shape, budgets) in [
+        // One sequence, long: without checkpoints some 100 MB.
+        ([50_000, 1, 2, 32], kib(&[4096, 2048, 1024, 512])),
+        // Levels: the carries of one level of segments would not fit.
+        ([20_000, 64, 2, 32], kib(&[24_000, 8000, 4000, 2000, 1000])),
+        // Few rows, whose products with the input are computed ahead of a loop.
+        ([40_000, 8, 2, 64], kib(&[16_000, 5000, 3000, 2000])),
+        // A matrix that does not stay in the cache, with which they are as well.
+        ([8192, 1, 512, 512], kib(&[12_000, 10_000])),
+    ] {
+        let plain = bytes(Checkpoint::None, shape);
+        assert!(plain > 2 * budgets[0], "{plain}");
+        for budget in budgets {
+            let found = bytes(Checkpoint::Budget(budget), shape);
+            assert!(found <= budget, "{shape:?}: {found} bytes of {budget}");
+        }
     }
-    // Levels: the carries of one level of segments would not fit.
-    for budget in [24 << 20, 8 << 20, 4 << 20] {
-        let found = bytes(Checkpoint::Budget(budget), 20_000, 64);
-        assert!(found <= budget, "{found} bytes of {budget}");
-    }
-    let short = bytes(Checkpoint::Every(512), 1 << 14, 1);
-    let long = bytes(Checkpoint::Every(512), 1 << 15, 1);
+    let [short, long] = [14, 15].map(|log| bytes(Checkpoint::Every(512), [1 << log, 1, 2, 32]));
     // Twice the states, the same segment.
     assert!(long < short + (1 << 14) / 512 * 33 * 4 + 4096, "{short} {long}");
+}
+
+#[test]
+fn only_loops_in_opposite_directions_are_a_pair() {
+    let bytes = |checkpoint: Checkpoint| {
+        let tape = Tape::new();
+        let [w, xs] = [vec![8, 8], vec![600, 1, 8]].map(|shape| tape.var(Tensor::full(shape, 0.1, DType::F32)));
+        let options = ScanOptions::default().checkpoint(checkpoint);
+        let start = tape.zeros([1, 8], DType::F32);
+        let (_, ys) = tape.scan_with(options, start, xs, |h, x| {
+            let h = (x + h.matmul(w)).tanh();
+            (h, h)
+        });
+        let (last, ()) = tape.scan_with(options, start, ys, |h, y| ((y + h.matmul(w)).sin(), ()));
+        arena_bytes(&tape, &[last.id])
+    };
+    assert_eq!(bytes(Checkpoint::Every(1)), bytes(Checkpoint::None));
+}
+
+#[test]
+fn sums_of_other_directions_and_origins_have_the_bits_of_a_plain_scan() {
+    let rng = &mut Rng::new(13);
+    let data = [vec![8, 4], vec![300, 8, 4], vec![4, 4]].map(|shape| sampled(shape, DType::F32, &WIDE, rng));
+    for reverse in [false, true] {
+        let run = |checkpoint: Checkpoint| {
+            let tape = Tape::new();
+            let [h, xs, w] = data.each_ref().map(|x| tape.var(x));
+            let options = ScanOptions { reverse, checkpoint, ..Default::default() };
+            let (last, ys) = tape.scan_with(options, h, xs, |h, x| {
+                let h = (x + h.matmul(w)).tanh();
+                (h, h.sin())
+            });
+            let [dx, dw] = last.sum().grad([xs, w]);
+            // With an operand that is computed from the gradient, and with one that is not.
+            let products =
+                [dx.tanh(), xs].map(|right| ys.reshape([2400, 4]).transpose(0, 1).matmul(right.reshape([2400, 4])));
+            let all = [dw, products[0], products[1], ys.sum_axes(0), dx.sum_axes(0), (ys * dx).sum_axes([0, 1])];
+            same_bits(&tape, &all, &format!("{checkpoint:?}, reverse {reverse}"))
+        };
+        let wanted = run(Checkpoint::None);
+        for checkpoint in [Checkpoint::Every(64), Checkpoint::Budget(0)] {
+            for (i, (a, b)) in run(checkpoint).iter().zip(&wanted).enumerate() {
+                assert_equal(a, b, &format!("{checkpoint:?}, reverse {reverse}: value {i}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sum_of_negative_zeros_is_one() {
+    for checkpoint in [Checkpoint::None, Checkpoint::Every(64), Checkpoint::Every(128)] {
+        let tape = Tape::new();
+        let [start, b, scale] = [0.5, 0.5, -0.0].map(|x| tape.var(Tensor::full([2], x, DType::F32)));
+        let options = ScanOptions::default().length(300).checkpoint(checkpoint);
+        let (last, ()) = tape.scan_with(options, start, (), |h, ()| (h.sin() * 0.5 + b, ()));
+        let [db] = (last * scale).sum().grad([b]);
+        let found = db.value().unwrap().to_vec::<f32>().unwrap();
+        assert!(found.iter().all(|x| x.to_bits() == (-0.0f32).to_bits()), "{checkpoint:?}: {found:?}");
+    }
 }
 
 #[test]
@@ -240,6 +304,33 @@ fn captured_parameters_and_backward_have_the_bits_of_a_plain_scan() {
     for checkpoint in [Checkpoint::Every(1), Checkpoint::Every(33), Checkpoint::Budget(0)] {
         for (a, b) in run(checkpoint).iter().zip(&wanted) {
             assert!(a.bit_eq(b), "{checkpoint:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mistake_on_the_way_back_names_the_step() {
+    for reverse in [false, true] {
+        for checkpoint in [Checkpoint::None, Checkpoint::Every(3), Checkpoint::Budget(0)] {
+            // The cotangent grows from step to step until it is no index of the table.
+            for (late, entries, steps) in [(1, 2, 11), (1, 2, 12), (7, 140, 11), (4, 12, 26)] {
+                let tape = Tape::new();
+                let start = tape.var(Tensor::full([1, 2], 0.3, DType::F64));
+                let options = ScanOptions { reverse, checkpoint, ..Default::default() }.length(steps);
+                let (last, ()) = tape.scan_with(options, start, (), |h, ()| {
+                    let h = h * 2.1 + h.sin() * 1e-3;
+                    let h = h.on_grad(move |g| {
+                        let table = g.tape().constant(Tensor::full([entries, 2], 0.0, DType::F64));
+                        g + table.gather(0, g.cast(DType::I64))
+                    });
+                    (h, ())
+                });
+                let [g] = last.sum().grad([start]);
+                let error = g.value().unwrap_err().to_string();
+                let wrong = if reverse { late } else { steps - 1 - late };
+                assert!(error.contains(&format!("at step {wrong}: ")), "{checkpoint:?} of {steps}: {error}");
+                assert_eq!(error.matches("at step").count(), 1, "{error}");
+            }
         }
     }
 }
