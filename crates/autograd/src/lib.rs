@@ -51,7 +51,7 @@ pub use operand::Operand;
 pub use ops::{Axes, BoxError, Conv1dOptions, CustomOp, Derivative, Elementwise};
 pub use origin::Pass;
 pub use param::{Param, ParamId, ParamTree, Path};
-pub use program::{Instruction, Operation, Profile, ProfileEntry, ProgramView};
+pub use program::{Compiled, Instruction, Operation, Profile, ProfileEntry, ProgramView};
 pub use recorder::Composition;
 pub use scan::{Checkpoint, ScanOptions};
 pub use shape::Shape;

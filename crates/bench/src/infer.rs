@@ -18,8 +18,10 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
         for system in options.systems(&SYSTEMS, SYSTEMS.len())? {
             let timing = match system {
                 "wengert_step" => {
-                    let mut stream = Stream::new(&net, &x, shape.b)?;
-                    timed(options.budget, options.runs, || (0..STEPS).try_for_each(|_| stream.step()))?.per(STEPS)
+                    let x = x.narrow(0, 0, 1)?.contiguous().reshape(&x.shape()[1..])?;
+                    let mut stream = net.stream();
+                    timed(options.budget, options.runs, || (0..STEPS).try_for_each(|_| stream.step(&x).map(drop)))?
+                        .per(STEPS)
                 }
                 _ => timed(options.budget, options.runs, || sequence(&net, &x))?,
             };
@@ -34,31 +36,4 @@ fn sequence(net: &Rnn<LstmCell>, x: &Tensor) -> Result<()> {
     let tape = Tape::inference();
     let (y, _) = net.forward(&Cx::eval(&tape), tape.constant(x));
     y.value().map(drop)
-}
-
-/// A network that gets one input `[B, I]` at a time, as a server or a controller would.
-struct Stream<'n> {
-    net: &'n Rnn<LstmCell>,
-    x: Tensor,
-    batch: usize,
-    carried: Carried,
-}
-
-impl<'n> Stream<'n> {
-    fn new(net: &'n Rnn<LstmCell>, xs: &Tensor, batch: usize) -> Result<Stream<'n>> {
-        let x = xs.narrow(0, 0, 1)?.contiguous().reshape(&xs.shape()[1..])?;
-        let tape = Tape::inference();
-        let carried = Carried::of(&net.init(&Cx::eval(&tape), batch))?;
-        Ok(Stream { net, x, batch, carried })
-    }
-
-    /// One step: the output as a tensor, and the state for the next.
-    fn step(&mut self) -> Result<()> {
-        let tape = Tape::inference();
-        let state = self.net.resume(&Cx::eval(&tape), self.batch, &self.carried)?;
-        let (y, state) = self.net.step(tape.constant(&self.x), state);
-        let y = y.keep();
-        self.carried = Carried::of(&state)?;
-        y.value().map(drop)
-    }
 }

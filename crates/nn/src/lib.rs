@@ -33,6 +33,7 @@ pub mod io;
 mod linear;
 pub mod loss;
 mod rnn;
+mod stream;
 
 pub use carried::Carried;
 pub use cell::Cell;
@@ -41,4 +42,5 @@ pub use cx::Cx;
 pub use explain::explain;
 pub use linear::Linear;
 pub use rnn::Rnn;
+pub use stream::Stream;
 pub use wengert_derive::{Module, Tree};

@@ -9,6 +9,7 @@ mod anomaly;
 mod assemble;
 mod cache;
 mod code;
+mod compiled;
 mod fuse;
 mod graph;
 mod group;
@@ -34,6 +35,7 @@ mod trace;
 #[cfg(test)]
 pub(crate) use cache::compiled;
 pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};
+pub use compiled::Compiled;
 pub use listing::{Instruction, Operation, ProgramView};
 pub(crate) use lower::{Lower, Place};
 pub(crate) use opaque::OpaqueInstr;
@@ -102,7 +104,7 @@ impl Step {
     pub(crate) fn run(&self, tape: &Tape, loss: NodeId) -> Result<Vec<Tensor>> {
         let inner = tape.inner.borrow();
         refuse::memory(&self.program, &inner, &[loss])?;
-        run::run(&self.program, &inner.leaves, None)
+        run::run(&self.program, &inner.leaves, &[], None)
     }
 }
 
@@ -149,16 +151,16 @@ fn watched(
     match &tape.watching {
         Watching::Time(profile) if options.traced => {
             let mut clock = profile::Clock::start();
-            let values = run::run(program, &inner.leaves, Some(&mut clock))?;
+            let values = run::run(program, &inner.leaves, &[], Some(&mut clock))?;
             clock.stop();
             profile.borrow_mut().add(&Profile::of(&ProgramView::of(inner, program), clock, planning));
             Ok(values)
         }
         Watching::NonFinite if options.traced => {
             let mut finder = anomaly::Finder::new(inner, program)?;
-            run::run(program, &inner.leaves, Some(&mut finder))
+            run::run(program, &inner.leaves, &[], Some(&mut finder))
         }
-        _ => run::run(program, &inner.leaves, None),
+        _ => run::run(program, &inner.leaves, &[], None),
     }
 }
 

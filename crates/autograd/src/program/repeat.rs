@@ -1,9 +1,10 @@
 //! Loops at run time: frames of bodies, packed matrices, and bodies as scripts.
 
-use super::code::{AnyTile, Buf, Home, Instr, LoopInstr, Moving, Shard, extent};
+use super::code::{AnyTile, Buf, Gemm, Home, Instr, LoopInstr, Moving, Shard, extent};
 use super::run::{Address, Frame, Machine, span};
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::tensor::{Buffer, Tensor};
 use wengert_kernels::gemm::{Mat, PackedB};
 use wengert_kernels::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, Slot, Span, run_scripts};
 
@@ -11,6 +12,20 @@ use wengert_kernels::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, 
 pub(super) enum Packed {
     F32(PackedB<f32>),
     F64(PackedB<f64>),
+}
+
+impl Packed {
+    /// The right operand of a product, which lies in a leaf.
+    pub(super) fn leaf(leaf: &Tensor, op: &Gemm) -> Packed {
+        let (buffer, base) = leaf.parts();
+        let from = base + op.b.1;
+        let (rows, cols) = op.b.2;
+        match buffer {
+            Buffer::F32(v) => Packed::F32(PackedB::pack(Mat::new(&v[from..], op.k, op.n, rows, cols))),
+            Buffer::F64(v) => Packed::F64(PackedB::pack(Mat::new(&v[from..], op.k, op.n, rows, cols))),
+            Buffer::Bool(_) | Buffer::I64(_) => unreachable!("products are of floats"),
+        }
+    }
 }
 
 impl Machine<'_, '_, '_> {

@@ -29,11 +29,17 @@ thread_local! {
     static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
 
-/// Runs a program, watched or not; gives the asked values in order.
-pub(super) fn run(program: &Program, leaves: &[LeafValue], watch: Option<&mut dyn Watch>) -> Result<Vec<Tensor>> {
+/// Runs a program, watched or not, with the packed right operands of its products, as far as there are; gives the asked values
+/// in order.
+pub(super) fn run(
+    program: &Program,
+    leaves: &[LeafValue],
+    packs: &[Option<Packed>],
+    watch: Option<&mut dyn Watch>,
+) -> Result<Vec<Tensor>> {
     // Taken, not borrowed: a run inside of a run (a custom operation's closure) gets a workspace of its own.
     let mut workspace = WORKSPACE.with(|kept| kept.take());
-    let result = run_in(&mut workspace, program, leaves, watch);
+    let result = run_in(&mut workspace, program, leaves, packs, watch);
     WORKSPACE.with(|kept| *kept.borrow_mut() = workspace);
     result
 }
@@ -48,6 +54,7 @@ fn run_in(
     workspace: &mut Workspace,
     program: &Program,
     leaves: &[LeafValue],
+    packs: &[Option<Packed>],
     watch: Option<&mut dyn Watch>,
 ) -> Result<Vec<Tensor>> {
     let block = &program.block;
@@ -89,7 +96,8 @@ fn run_in(
         })
         .collect();
     let mut machine = Machine { memory, scratch: &mut workspace.scratch, leaves, watch, first_step: 0 };
-    machine.block(block, &frame, &[])?;
+    let packs: SmallVec<[Option<&Packed>; 16]> = packs.iter().map(Option::as_ref).collect();
+    machine.block(block, &frame, &packs)?;
     drop(machine);
 
     Ok(program
@@ -109,7 +117,7 @@ fn run_in(
         .collect())
 }
 
-fn leaf(leaves: &[LeafValue], ordinal: u32) -> &Tensor {
+pub(super) fn leaf(leaves: &[LeafValue], ordinal: u32) -> &Tensor {
     match &leaves[ordinal as usize] {
         LeafValue::Tensor(tensor) => tensor,
         _ => unreachable!("a number or a function is not a tensor leaf"),

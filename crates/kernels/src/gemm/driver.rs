@@ -15,9 +15,13 @@ use crate::ahead::Ahead;
 const A_BLOCK_BYTES: usize = 256 << 10;
 /// Size of a B beyond which it is taken not to be in L2.
 const L2_BYTES: usize = 768 << 10;
+/// Size of a packed B beyond which it is taken not to be in L1.
+const L1_BYTES: usize = 32 << 10;
 /// How many steps of k ahead B is prefetched: at least a page, where hardware prefetchers stop, and time enough for the
 /// last-level cache at 16 bytes per cycle.
 const PREFETCH_PACKED: usize = 64;
+/// The same for few rows, which pass over B so fast that a line must not be asked for twice.
+const PREFETCH_FEW_ROWS: usize = 16;
 /// The same for rows of B in place: fewer, since every step is another page.
 const PREFETCH_IN_PLACE: usize = 32;
 /// Columns of B packed at a time when the caller has not packed them.
@@ -89,6 +93,10 @@ pub(super) fn spare_steps<E: GemmElem>(kernels: &Kernels<E>, m: usize, n: usize,
     let panels = RowPanels::new(m, kernels.mr());
     let step = kernels.step(panels.tallest(), n, panels.count == 1);
     panels.count * n.div_ceil(step.cols) * k
+}
+
+fn packed_ahead(rows: usize) -> usize {
+    if rows < PREFETCH_ROWS { PREFETCH_FEW_ROWS } else { PREFETCH_PACKED }
 }
 
 /// Walks column blocks, K-blocks and row blocks, copying A and B block by block where given room to.
@@ -164,8 +172,8 @@ fn blocks<E: GemmElem>(
                             c: c.as_mut_ptr().add(row * c.row_stride() + col),
                             c_rs: c.row_stride(),
                             tail: kernels.lanes,
-                            ahead: if b_rs == nr { PREFETCH_PACKED * nr } else { PREFETCH_IN_PLACE * b_rs },
-                            far: n * k * size_of::<E>() > L2_BYTES,
+                            ahead: if b_rs == nr { packed_ahead(m) * nr } else { PREFETCH_IN_PLACE * b_rs },
+                            far: n * k * size_of::<E>() > if b_rs == nr { L1_BYTES } else { L2_BYTES },
                             errand: (std::ptr::null(), 0),
                             add: accumulate || start > 0,
                         };

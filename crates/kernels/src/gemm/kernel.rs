@@ -23,7 +23,7 @@ pub(super) struct Tile<E> {
     pub(super) tail: usize,
     /// How far ahead of its use B is prefetched, in elements.
     pub(super) ahead: usize,
-    /// B is larger than the L2 cache.
+    /// B is taken to come from further away than hardware prefetchers see.
     pub(super) far: bool,
     /// Memory of somebody else's that is asked for meanwhile, and the bytes to go on in a step of k.
     pub(super) errand: (*const u8, usize),
