@@ -30,7 +30,7 @@ struct Counting {
 
 impl Counting {
     fn new(input: usize) -> Counting {
-        Counting { w: Param::new(init::zeros(&[input, H])) }
+        Counting { w: Param::new(Tensor::zeros([input, H], DType::F64)) }
     }
 }
 

@@ -30,9 +30,11 @@ fn nets(visit: &mut impl Visit) {
     visited(visit, "LSTM", Rnn::stack(2, I, |_, input| LstmCell::new(input, H, rng)));
     visited(visit, "residual GRU", Rnn::stack(3, H, |_, input| GruCell::new(input, H, rng)).residual());
     visited(visit, "both directions", Rnn::bidirectional(2, I, |_, input| LstmCell::new(input, H, rng)));
-    visited(visit, "projected", Rnn::bidirectional(2, I, |_, input| {
-        Projected::new(PeepholeLstmCell::new(input, H, rng), 2, rng)
-    }));
+    visited(
+        visit,
+        "projected",
+        Rnn::bidirectional(2, I, |_, input| Projected::new(PeepholeLstmCell::new(input, H, rng), 2, rng)),
+    );
     visited(visit, "learned states", Rnn::bidirectional(1, I, |_, input| Learned::new(GruCell::new(input, H, rng))));
     visited(visit, "integer state", Rnn::bidirectional(2, I, |_, input| Counting::new(input)));
     visited(visit, "matrix state", Rnn::stack(1, I, |_, input| nn::MLstmCell::new(input, H, rng)));
@@ -109,7 +111,7 @@ fn a_batch_of_lengths_is_its_sequences_alone() -> Result<()> {
     struct Check;
     impl Visit for Check {
         fn net<L: Layer>(&mut self, name: &str, net: Rnn<L>) {
-            self::check(name, &net).unwrap_or_else(|e| panic!("{name}: {e}"));
+            check(name, &net).unwrap_or_else(|e| panic!("{name}: {e}"));
         }
     }
     fn check<L: Layer>(name: &str, net: &Rnn<L>) -> Result<()> {
@@ -178,7 +180,7 @@ fn resets_cut_a_sequence_into_parts_of_their_own() -> Result<()> {
     struct Check;
     impl Visit for Check {
         fn net<L: Layer>(&mut self, name: &str, net: Rnn<L>) {
-            self::check(name, &net).unwrap_or_else(|e| panic!("{name}: {e}"));
+            check(name, &net).unwrap_or_else(|e| panic!("{name}: {e}"));
         }
     }
     // Where sequences begin anew; the one at the first step is one of the state that is given, too.
@@ -264,7 +266,16 @@ fn both_directions_are_two_nets() -> Result<()> {
     let net = Rnn::bidirectional(2, I, |_, input| GruCell::new(input, H, &mut rng()));
     randomise(&net, 4);
     let names: Vec<String> = net.params().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names[..5], ["layers.0.forward.w", "layers.0.forward.u", "layers.0.forward.b", "layers.0.forward.b_u", "layers.0.backward.w"]);
+    assert_eq!(
+        names[..5],
+        [
+            "layers.0.forward.w",
+            "layers.0.forward.u",
+            "layers.0.forward.b",
+            "layers.0.forward.b_u",
+            "layers.0.backward.w"
+        ]
+    );
     let tape = Tape::new();
     let cx = Cx::train(&tape);
     let x = tape.constant(data(&[T, B, I], 1));
@@ -392,5 +403,5 @@ fn derivatives_of_runs_with_options_are_those_of_differences() {
         let run = Run::new().states(vec![h, h]).states_after(2);
         let (y, after) = net.forward_with(&Cx::train(x.tape()), x, run);
         y.sum_axes(0) + after[0] * after[1]
-    }, floats(["3 2 2", "2 2"]), params: net, options: options());
+    }, floats("3 2 2, 2 2"), params: net, options: options());
 }

@@ -130,7 +130,7 @@ impl<'t> Var<'t> {
 }
 
 /// Sets keys apart that [`Var::next_key`] hands out from those that [`Var::fold_in`] derives by numbers of the caller's.
-const IN_TURN: i64 = 0x6e65_7874_2069_6e20;
+const IN_TURN: i64 = 0x6e_6578_7420;
 
 impl<'t> Var<'t> {
     /// A random key derived from this one, another at every call: for draws that must differ though they are recorded by code

@@ -6,7 +6,7 @@ use super::layer::Layer;
 use super::time::emptied;
 use super::{Rnn, Run, Time};
 use crate::cx::Cx;
-use wengert_autograd::{DType, Shape, Tree, Var};
+use wengert_autograd::{DType, Tree, Var};
 
 impl<L: Layer> Rnn<L> {
     /// Runs the layers over `x` `[T, B, I]` from the cells' initial states. Gives the top layer's outputs `[T, B, O]` and
@@ -39,17 +39,21 @@ impl<L: Layer> Rnn<L> {
             self.init(&cx.with_dtype(dtype.unwrap_or(cx.dtype())), batch)
         });
         let axes = if self.batch_first { ["B", "T", "I"] } else { ["T", "B", "I"] };
-        let checked = self.check(x, &axes, &states).and_then(|x| {
-            let x = if self.batch_first { x.transpose(0, 1) } else { x };
-            let time = self.time(x, lengths, resets, after, &states)?;
-            Ok((x, time))
-        });
-        let (x, time) = match checked {
-            Ok(checked) => checked,
+        // No closures, which would not pass the caller's address on.
+        let x = match self.check(x, &axes, &states) {
+            Ok(x) if self.batch_first => x.transpose(0, 1),
+            Ok(x) => x,
+            Err(broken) => return (broken, spoiled(&states, broken)),
+        };
+        let time = match self.time(x, lengths, resets, after, &states) {
+            Ok(time) => time,
             Err(broken) => return (broken, spoiled(&states, broken)),
         };
         // Whatever the padding holds, a step on zeros is finite, so that no derivative of it is NaN.
-        let mut y = time.alive.map_or(x, |alive| emptied(alive, x));
+        let mut y = match time.alive {
+            Some(alive) => emptied(alive, x),
+            None => x,
+        };
         let mut last = Vec::with_capacity(states.len());
         for (number, (layer, state)) in self.layers.iter().zip(states).enumerate() {
             let (outputs, end) = layer.run(cx, y, state, &time);
@@ -76,11 +80,13 @@ impl<L: Layer> Rnn<L> {
     fn dropped<'t>(&self, cx: &Cx<'t>, y: Var<'t>) -> Var<'t> {
         let (Ok(shape), Ok(dtype)) = (y.shape(), y.dtype()) else { return y };
         let cx = cx.with_dtype(dtype);
-        let masks = [
-            cx.dropout_mask(self.dropout, shape.clone()),
-            cx.dropout_mask(self.locked_dropout, shape[1..].iter().copied().collect::<Shape>()),
-        ];
-        masks.into_iter().flatten().fold(y, |y, mask| y * mask)
+        let each = cx.dropout_mask(self.dropout, shape.clone());
+        let locked = cx.dropout_mask(self.locked_dropout, &shape[1..]);
+        let mut y = y;
+        for mask in [each, locked].into_iter().flatten() {
+            y = y * mask;
+        }
+        y
     }
 
     /// The input, or an invalid value in its place: without all of the `axes`, or with a wrong number of states.
@@ -122,8 +128,9 @@ impl<L: Layer> Rnn<L> {
             let found = format!("states after {after} steps are asked of an input of {steps}");
             return Err(x.invalid("rnn", found, "ask for those after the last step, or an earlier one"));
         }
-        let by_row = lengths.is_some() || resets.is_some();
-        if let Some(broken) = by_row.then(|| whole(x, batch, states)).flatten() {
+        if (lengths.is_some() || resets.is_some())
+            && let Some(broken) = without_rows(x, batch, states)
+        {
             return Err(broken);
         }
         let alive = match lengths {
@@ -144,7 +151,10 @@ impl<L: Layer> Rnn<L> {
                 let resets = if self.batch_first { resets.transpose(0, 1) } else { resets };
                 let resets = if dtype == DType::Bool { resets } else { resets.ne(0) };
                 // In the padding there is nothing to begin.
-                Some(alive.map_or(resets, |alive| resets.and(alive)))
+                Some(match alive {
+                    Some(alive) => resets.and(alive),
+                    None => resets,
+                })
             }
             None => None,
         };
@@ -154,7 +164,7 @@ impl<L: Layer> Rnn<L> {
 
 /// An invalid value, if a component of a state has no rows that could be told apart.
 #[track_caller]
-fn whole<'t, S: Tree<'t>>(x: Var<'t>, batch: usize, states: &[S]) -> Option<Var<'t>> {
+fn without_rows<'t, S: Tree<'t>>(x: Var<'t>, batch: usize, states: &[S]) -> Option<Var<'t>> {
     for (layer, state) in states.iter().enumerate() {
         for (name, v) in state.named_leaves() {
             let Ok(shape) = v.shape() else { continue };

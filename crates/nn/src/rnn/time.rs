@@ -19,19 +19,19 @@ pub struct Time<'t> {
 
 impl<'t> Time<'t> {
     /// The same sequences from their last steps to their first.
-    #[track_caller]
     pub fn reversed(&self) -> Time<'t> {
+        Time { reverse: !self.reverse, ..self.clone() }
+    }
+
+    /// Before which steps the state is set back, going in this direction.
+    #[track_caller]
+    fn entries(&self, steps: usize) -> Option<Var<'t>> {
+        let resets = self.resets?;
+        if !self.reverse || steps == 0 {
+            return Some(resets);
+        }
         // Going back, a sequence is entered by its last step: the one before that in which the next begins.
-        let turned = |resets: Var<'t>| {
-            let steps = resets.shape().ok().and_then(|shape| shape.first().copied()).unwrap_or(0);
-            let numbers = resets.cast(DType::I64);
-            match (self.reverse, steps) {
-                (_, 0) => resets,
-                (false, _) => numbers.narrow(0, 1, steps - 1).pad(0, 0, 1, 0.0).ne(0),
-                (true, _) => numbers.narrow(0, 0, steps - 1).pad(0, 1, 0, 0.0).ne(0),
-            }
-        };
-        Time { resets: self.resets.map(turned), reverse: !self.reverse, ..self.clone() }
+        Some(resets.cast(DType::I64).narrow(0, 1, steps - 1).pad(0, 0, 1, 0.0).ne(0))
     }
 
     /// Runs a cell over `x` `[T, B, ..]`: outputs `[T, B, O]` and the state after the last step.
@@ -44,15 +44,16 @@ impl<'t> Time<'t> {
             let broken = x.invalid("rnn", found, "take a network of one direction");
             return (broken, spoil(&state, broken));
         }
+        let resets = self.entries(steps);
         let (noise, fresh) = {
             let _named = cx.tape().composition("rnn");
             let cx = cx.with_dtype(float_type(cell).unwrap_or(cx.dtype()));
-            let fresh = self.resets.map(|_| cell.init(&cx, batch).leaves());
+            let fresh = resets.map(|_| cell.init(&cx, batch).leaves());
             (cell.noise(&cx, steps, batch), fresh)
         };
         let begin = copied(&state);
         let options = ScanOptions { reverse: self.reverse, checkpoint: self.checkpoint, ..ScanOptions::default() };
-        let items = (x, self.alive, self.resets, noise);
+        let items = (x, self.alive, resets, noise);
         let (last, (y, states)) = cx.tape().scan_with(options, state, items, |state, (x, alive, reset, noise)| {
             let before = match (reset, &fresh) {
                 (Some(reset), Some(fresh)) => each_with(&state, fresh, |old, fresh| either(reset, fresh, old)),
