@@ -29,6 +29,7 @@ fn nets(visit: &mut impl Visit) {
     let rng = &mut rng();
     visited(visit, "LSTM", Rnn::stack(2, I, |_, input| LstmCell::new(input, H, rng)));
     visited(visit, "residual GRU", Rnn::stack(3, H, |_, input| GruCell::new(input, H, rng)).residual());
+    visited(visit, "skips", Rnn::stack_with_skips(2, I, |_, input| LstmCell::new(input, H, rng)));
     visited(visit, "both directions", Rnn::bidirectional(2, I, |_, input| LstmCell::new(input, H, rng)));
     visited(
         visit,
@@ -246,6 +247,14 @@ fn a_reset_is_to_the_initial_state() -> Result<()> {
     let (first, _) = net.forward_from(&cx, tape.constant(x.narrow(0, 0, 1)?), given);
     let (second, _) = net.forward(&cx, tape.constant(x.narrow(0, 1, 1)?));
     assert!(y.value()?.bit_eq(&first.concat([second], 0).value()?));
+    // In the padding nothing begins: going back, the given state is there at the sequence's end.
+    let both = Rnn::bidirectional(1, I, |_, input| ElmanCell::new(input, H, &mut rng()));
+    randomise(&both, 3);
+    let given = vec![[1, 2].map(|seed| tape.constant(data(&[1, H], seed)))];
+    let run = Run::new().states(given.clone()).resets(&resets).lengths([1]);
+    let (y, _) = both.forward_with(&cx, tape.constant(&x), run);
+    let (z, _) = both.forward_from(&cx, tape.constant(x.narrow(0, 0, 1)?), given);
+    assert!(y.get(0, 0).value()?.bit_eq(&z.get(0, 0).value()?));
     // It is learned from both: at the start of a run, and at a reset.
     let initial = &net.layers[0].initial[0];
     let (y, _) = net.forward_with(&cx, tape.constant(&x), Run::new().resets(&resets));
@@ -321,6 +330,18 @@ fn layouts_and_residuals() -> Result<()> {
         close(&one.value()?, &y.get(0, t).value()?, 1e-14, "a step");
         states = next;
     }
+
+    // Every layer reads the input, too.
+    let net = Rnn::stack_with_skips(3, I, |_, input| GruCell::new(input, H, &mut rng()));
+    randomise(&net, 9);
+    let input = tape.constant(&x);
+    let (y, _) = net.forward(&cx, input);
+    let (first, _) = Rnn::new(net.layers[0].clone()).forward(&cx, input);
+    let (second, _) = Rnn::new(net.layers[1].clone()).forward(&cx, first.concat([input], -1));
+    let (third, _) = Rnn::new(net.layers[2].clone()).forward(&cx, second.concat([input], -1));
+    assert!(y.value()?.bit_eq(&third.value()?));
+    let (one, _) = net.step(input.get(0, 0), net.init(&cx, B));
+    close(&one.value()?, &y.get(0, 0).value()?, 1e-14, "a step");
     Ok(())
 }
 

@@ -54,8 +54,10 @@ impl<L: Layer> Rnn<L> {
             Some(alive) => emptied(alive, x),
             None => x,
         };
+        let first = y;
         let mut last = Vec::with_capacity(states.len());
         for (number, (layer, state)) in self.layers.iter().zip(states).enumerate() {
+            y = self.joined(number, y, first);
             let (outputs, end) = layer.run(cx, y, state, &time);
             let (outputs, end) = placed(number, y, outputs, end);
             last.push(end);
@@ -65,6 +67,12 @@ impl<L: Layer> Rnn<L> {
             }
         }
         (if self.batch_first { y.transpose(0, 1) } else { y }, last)
+    }
+
+    /// What a layer reads: the outputs `y` of the one below and, if there are skips, the network's input.
+    #[track_caller]
+    pub(super) fn joined<'t>(&self, layer: usize, y: Var<'t>, first: Var<'t>) -> Var<'t> {
+        if self.skips && layer > 0 { y.concat([first], -1) } else { y }
     }
 
     /// A layer's outputs, with its input if the network is residual.

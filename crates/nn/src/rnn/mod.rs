@@ -42,6 +42,7 @@ pub struct Rnn<L> {
     dropout: f64,
     locked_dropout: f64,
     residual: bool,
+    skips: bool,
     batch_first: bool,
 }
 
@@ -49,7 +50,7 @@ impl<L> From<Vec<L>> for Rnn<L> {
     /// The layers, lowest first.
     fn from(layers: Vec<L>) -> Rnn<L> {
         let checkpoint = Checkpoint::None;
-        Rnn { layers, checkpoint, dropout: 0.0, locked_dropout: 0.0, residual: false, batch_first: false }
+        Rnn { layers, checkpoint, dropout: 0.0, locked_dropout: 0.0, residual: false, skips: false, batch_first: false }
     }
 }
 
@@ -61,13 +62,32 @@ impl<L: Layer> Rnn<L> {
 
     /// `n` layers over an input of size `input`: `make(layer, input_size)` gives the cell of each layer.
     /// The input size of a layer is the output size of the one below, whatever the cell's output is.
-    pub fn stack(n: usize, input: usize, mut make: impl FnMut(usize, usize) -> L) -> Rnn<L> {
+    pub fn stack(n: usize, input: usize, make: impl FnMut(usize, usize) -> L) -> Rnn<L> {
+        Rnn::build(n, input, 0, make)
+    }
+
+    /// As [`stack`](Rnn::stack), with connections from the input to every layer (Graves 2013, arXiv 1308.0850): above the first, a layer reads
+    /// the outputs of the one below and, after them, the network's input.
+    ///
+    /// ```
+    /// use rand::{SeedableRng, rngs::StdRng};
+    /// use wengert_nn::{LstmCell, Rnn};
+    /// let mut rng = StdRng::seed_from_u64(0);
+    /// let net = Rnn::stack_with_skips(3, 10, |_, input| LstmCell::new(input, 20, &mut rng));
+    /// assert_eq!(net.layers[2].w.value().shape()[..], [20 + 10, 80]);
+    /// ```
+    pub fn stack_with_skips(n: usize, input: usize, make: impl FnMut(usize, usize) -> L) -> Rnn<L> {
+        Rnn { skips: true, ..Rnn::build(n, input, input, make) }
+    }
+
+    /// Layers of which all but the first read `more` values beside the outputs of the one below.
+    fn build(n: usize, input: usize, more: usize, mut make: impl FnMut(usize, usize) -> L) -> Rnn<L> {
         let mut layers: Vec<L> = Vec::with_capacity(n);
         let mut size = input;
         for number in 0..n {
             let layer = make(number, size);
             // A cell whose step is wrong is reported by the first forward pass.
-            size = output_size(&layer, size).unwrap_or(size);
+            size = output_size(&layer, size).unwrap_or(size) + more;
             layers.push(layer);
         }
         layers.into()

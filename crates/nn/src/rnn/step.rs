@@ -14,9 +14,11 @@ impl<C: Cell> Rnn<C> {
             Ok(x) => x,
             Err(broken) => return (broken, spoiled(&states, broken)),
         };
+        let first = y;
         let mut next = Vec::with_capacity(states.len());
         for (layer, (cell, state)) in self.layers.iter().zip(states).enumerate() {
             let before = state.named_leaves();
+            y = self.joined(layer, y, first);
             let (output, state) = cell.step(y, state);
             let (output, state) = match grown(layer, y, &before, &state) {
                 Some(broken) => (broken, spoil(&state, broken)),
