@@ -1,4 +1,6 @@
 //! The options of the driver: directions, lengths, resets, states, dropout, truncated backpropagation.
+// A loop over units reads like the formula.
+#![allow(clippy::needless_range_loop)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -132,11 +132,11 @@ fn a_window_needs_the_state_before_it() -> Result<()> {
     let windows: Vec<Window> = Truncated::new(4, 4)?.windows(T).collect();
     let tape = Tape::new();
     let line = line!() + 1;
-    let error = windows[1].forward(&net, &Cx::train(&tape), &x, Run::new(), None).err().expect("an error");
+    let error = windows[1].forward(&net, &Cx::train(&tape), &x, Run::new(), None).expect_err("an error");
     says(&error, &["begins at step 4, without a state", "Carried::of", &format!("truncated.rs:{line}")]);
     let short = x.narrow(0, 0, 6)?;
     let line = line!() + 1;
-    let error = windows[2].forward(&net, &Cx::train(&tape), &short, Run::new(), None).err().expect("an error");
+    let error = windows[2].forward(&net, &Cx::train(&tape), &short, Run::new(), None).expect_err("an error");
     says(&error, &[&format!("truncated.rs:{line}")]);
     Ok(())
 }
