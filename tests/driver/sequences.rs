@@ -369,20 +369,22 @@ fn a_run_without_options_is_one_loop_a_layer() {
 
 #[test]
 fn bits_depend_neither_on_threads_nor_on_checkpoints() -> Result<()> {
-    let net = Rnn::stack(2, 16, |_, input| {
-        Zoneout::new(RecurrentDropout::new(GruCell::new(input, 16, &mut rng()), 0.3), [0.2])
+    const LONG: usize = 150;
+    let net = Rnn::stack(2, 24, |_, input| {
+        Zoneout::new(RecurrentDropout::new(GruCell::new(input, 32, &mut rng()), 0.3), [0.2])
     });
     let net = net.locked_dropout(0.3);
-    let x = init::uniform(&[60, 13, 16], 1.0, &mut rng());
-    let lengths: Vec<usize> = (0..13).map(|i| 5 * i).collect();
-    let resets = init::uniform(&[60, 13], 1.0, &mut rng()).to_f64_vec().iter().map(|v| *v > 0.9).collect::<Vec<bool>>();
-    let resets = Tensor::from_vec(resets, [60, 13])?;
+    let x = init::uniform(&[LONG, 13, 24], 1.0, &mut rng());
+    let lengths: Vec<usize> = (0..13).map(|i| 12 * i).collect();
+    let resets = init::uniform(&[LONG, 13], 1.0, &mut rng()).to_f64_vec().iter().map(|v| *v > 0.9).collect::<Vec<_>>();
+    let resets = Tensor::from_vec(resets, [LONG, 13])?;
+    fn loss<'t, L: Layer>(tape: &'t Tape, net: &Rnn<L>, x: &Tensor, lengths: &Vec<usize>, resets: &Tensor) -> Var<'t> {
+        let run = Run::new().lengths(lengths).resets(resets);
+        net.forward_with(&Cx::train(tape).with_seed(5), tape.constant(x), run).0.square().sum()
+    }
     let run = |net: &Rnn<_>| -> Result<Vec<Tensor>> {
         let tape = Tape::new();
-        let cx = Cx::train(&tape).with_seed(5);
-        let run = Run::new().lengths(&lengths).resets(&resets);
-        let (y, _) = net.forward_with(&cx, tape.constant(&x), run);
-        let gradients = y.square().sum().backward()?;
+        let gradients = loss(&tape, net, &x, &lengths, &resets).backward()?;
         let all = net.params().into_iter().map(|(_, param)| gradients.get(&param).expect("used").clone());
         Ok(all.chain([gradients.loss().clone()]).collect())
     };

@@ -45,7 +45,8 @@ pub trait Cell: ParamTree {
     fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>);
 
     /// What a step draws at random, for a run over `steps` steps of `batch` sequences: drawn before the loop, with
-    /// [`Cx::dropout_mask`] and the like. Nothing, unless a cell has dropout of its own. A cell around another passes on the inner one's.
+    /// [`Cx::dropout_mask`] and the like. Nothing, unless a cell has dropout of its own. A cell around another passes
+    /// on the inner one's.
     #[track_caller]
     fn noise<'t>(&self, cx: &Cx<'t>, steps: usize, batch: usize) -> Noise<'t> {
         let _ = (cx, steps, batch);

@@ -56,8 +56,9 @@ impl<'t> Cx<'t> {
         }
     }
 
-    /// A mask for dropout of `rate`: with this probability 0, else `1 / (1 − rate)`, so that the mean of what is multiplied by it stays.
-    /// Every call draws another, of this pass's element type. There is none (no dropout) in an evaluation and for rate 0.
+    /// A mask for dropout of `rate`: with this probability 0, else `1 / (1 − rate)`, so that the mean of what is
+    /// multiplied by it stays. Every call draws another, of this pass's element type. There is none (no dropout) in an
+    /// evaluation and for rate 0.
     #[track_caller]
     pub fn dropout_mask(&self, rate: f64, shape: impl Into<Shape>) -> Option<Var<'t>> {
         // A rate of 1 leaves zeros.
@@ -67,8 +68,8 @@ impl<'t> Cx<'t> {
         Some(dropped.select(zero, scale))
     }
 
-    /// Truth values (Bool) that hold with probability `rate`: what is dropped. Every call draws others. There are none in an evaluation and for
-    /// rate 0.
+    /// Truth values (Bool) that hold with probability `rate`: what is dropped. Every call draws others. There are none
+    /// in an evaluation and for rate 0.
     #[track_caller]
     pub fn chosen(&self, rate: f64, shape: impl Into<Shape>) -> Option<Var<'t>> {
         if !self.training || rate == 0.0 {

@@ -7,8 +7,8 @@ use crate::dropout::Noise;
 use crate::rnn::float_type;
 use wengert_autograd::{DType, Param, Path, Tape, Tensor, Tree, Var};
 
-/// Any cell, whose initial state is a parameter: the same for all sequences, zeros at first. Components that are not floats start as
-/// the cell's own.
+/// Any cell, whose initial state is a parameter: the same for all sequences, zeros at first. Components that are not
+/// floats start as the cell's own.
 ///
 /// ```
 /// use rand::{SeedableRng, rngs::StdRng};

@@ -8,8 +8,8 @@
 //! | [`Rnn::dropout`](crate::Rnn::dropout) | outputs between layers | another for each step |
 //! | [`Rnn::locked_dropout`](crate::Rnn::locked_dropout) | outputs between layers | one for each sequence, the same at all steps |
 //!
-//! All draw from the key of the pass ([`Cx::with_seed`](crate::Cx::with_seed)), scale up what they keep, and do nothing in an evaluation; there
-//! zoneout takes its mean.
+//! All draw from the key of the pass ([`Cx::with_seed`](crate::Cx::with_seed)), scale up what they keep, and do nothing
+//! in an evaluation; there zoneout takes its mean.
 //!
 //! ```
 //! use rand::{SeedableRng, rngs::StdRng};

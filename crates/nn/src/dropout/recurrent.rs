@@ -16,8 +16,8 @@ pub(crate) fn plain<'t>(h: Var<'t>, u: &Param) -> Var<'t> {
     h.matmul(u)
 }
 
-/// A cell whose gates read the state in one product, with recurrent weights for each gate side by side. That is its first component, and
-/// the cell draws nothing at random itself.
+/// A cell whose gates read the state in one product, with recurrent weights for each gate side by side. That is its
+/// first component, and the cell draws nothing at random itself.
 pub trait Gated: Cell {
     /// The number of gates, G.
     const GATES: usize;
@@ -26,8 +26,8 @@ pub trait Gated: Cell {
     fn step_by<'t>(&self, x: Var<'t>, state: Self::State<'t>, times: impl Product<'t>) -> (Var<'t>, Self::State<'t>);
 }
 
-/// A cell whose state is dropped where it enters the gates: a mask for each gate, the same at all steps (Gal & Ghahramani 2016, arXiv
-/// 1512.05287; Keras' `recurrent_dropout`):
+/// A cell whose state is dropped where it enters the gates: a mask for each gate, the same at all steps (Gal &
+/// Ghahramani 2016, arXiv 1512.05287; Keras' `recurrent_dropout`):
 ///
 /// ```text
 /// h·U  becomes  [(h∘m_1)·U_1, .., (h∘m_G)·U_G]        m = 0 with probability `rate`, else 1 / (1 − rate)

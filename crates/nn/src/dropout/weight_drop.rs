@@ -6,8 +6,9 @@ use crate::cell::Cell;
 use crate::cx::Cx;
 use wengert_autograd::{Param, Path, Tape, Tree, Var};
 
-/// Any cell, with entries of some of its parameters dropped for a whole run: DropConnect on recurrent weights (Wan et al. 2013;
-/// Merity, Keskar & Socher 2017, arXiv 1708.02182). Parameters are chosen by their names in the cell; what remains is scaled by `1 / (1 − rate)`.
+/// Any cell, with entries of some of its parameters dropped for a whole run: DropConnect on recurrent weights (Wan et
+/// al. 2013; Merity, Keskar & Socher 2017, arXiv 1708.02182). Parameters are chosen by their names in the cell; what
+/// remains is scaled by `1 / (1 − rate)`.
 ///
 /// ```
 /// use rand::{SeedableRng, rngs::StdRng};

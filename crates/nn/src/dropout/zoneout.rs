@@ -6,8 +6,8 @@ use crate::cell::Cell;
 use crate::cx::Cx;
 use wengert_autograd::{Path, Tree, Var};
 
-/// Any cell, whose units keep their old value with some probability (Krueger et al. 2017, arXiv 1606.01305), with a rate `p` for each
-/// component of the state:
+/// Any cell, whose units keep their old value with some probability (Krueger et al. 2017, arXiv 1606.01305), with a
+/// rate `p` for each component of the state:
 ///
 /// ```text
 /// training:    s' = s where drawn, with probability p, else s̃        s̃ = step(x, s)

@@ -7,8 +7,8 @@ use crate::cell::Cell;
 use crate::cx::Cx;
 use wengert_autograd::Var;
 
-/// Two cells over the same sequences, one from the first step to the last, one from the last to the first (Schuster & Paliwal 1997). The
-/// outputs of a step are joined, the forward ones first: `[T, B, 2·O]`, as in PyTorch.
+/// Two cells over the same sequences, one from the first step to the last, one from the last to the first (Schuster &
+/// Paliwal 1997). The outputs of a step are joined, the forward ones first: `[T, B, 2·O]`, as in PyTorch.
 #[derive(Clone, Debug, Module)]
 pub struct Bidirectional<C> {
     /// The cell from the first step to the last.

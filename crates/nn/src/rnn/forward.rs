@@ -49,7 +49,7 @@ impl<L: Layer> Rnn<L> {
             Ok(time) => time,
             Err(broken) => return (broken, spoiled(&states, broken)),
         };
-        // Whatever the padding holds, a step on zeros is finite, so that no derivative of it is NaN.
+        // Whatever the padding holds: a step on zeros is finite, so that no derivative of it is NaN.
         let mut y = match time.alive {
             Some(alive) => emptied(alive, x),
             None => x,
@@ -106,7 +106,7 @@ impl<L: Layer> Rnn<L> {
         if shape.rank() < axes.len() {
             let found = format!("the input is {dtype} {shape}, expected [{}]", axes.join(", "));
             let remedy = match axes[0] {
-                "T" | "I" => "add the missing axis: unsqueeze(-2) for one sequence, (-1) for one feature",
+                "T" => "add the missing axis: unsqueeze(-2) for one sequence, (-1) for one feature",
                 _ => "add the missing axis: unsqueeze(0) for one sequence, (-1) for one feature",
             };
             return Err(x.invalid("rnn", found, remedy));

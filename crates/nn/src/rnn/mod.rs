@@ -25,7 +25,8 @@ use crate::cell::Cell;
 use crate::cx::Cx;
 use wengert_autograd::{Checkpoint, DType, Result, Tape};
 
-/// One or more layers, run over time: cells ([`stack`](Rnn::stack)) or both directions of cells ([`bidirectional`](Rnn::bidirectional)).
+/// One or more layers, run over time: cells ([`stack`](Rnn::stack)) or both directions of cells
+/// ([`bidirectional`](Rnn::bidirectional)).
 ///
 /// The input is time-major, `[T, B, I]` (or `[T, B]` of integers, for a cell that takes tokens), unless the network is
 /// [`batch_first`](Rnn::batch_first). Layer 0 reads it, every further layer reads the outputs of the one below.
@@ -66,8 +67,8 @@ impl<L: Layer> Rnn<L> {
         Rnn::build(n, input, 0, make)
     }
 
-    /// As [`stack`](Rnn::stack), with connections from the input to every layer (Graves 2013, arXiv 1308.0850): above the first, a layer reads
-    /// the outputs of the one below and, after them, the network's input.
+    /// As [`stack`](Rnn::stack), with connections from the input to every layer (Graves 2013, arXiv 1308.0850): above
+    /// the first, a layer reads the outputs of the one below and, after them, the network's input.
     ///
     /// ```
     /// use rand::{SeedableRng, rngs::StdRng};
@@ -99,8 +100,8 @@ impl<L: Layer> Rnn<L> {
         Rnn { checkpoint, ..self }
     }
 
-    /// Dropout of the outputs of every layer but the last, as PyTorch's `dropout`: in training, each is 0 with probability `rate`, else
-    /// scaled by `1 / (1 − rate)`. The pass needs a key: [`Cx::with_seed`].
+    /// Dropout of the outputs of every layer but the last, as PyTorch's `dropout`: in training, each is 0 with
+    /// probability `rate`, else scaled by `1 / (1 − rate)`. The pass needs a key: [`Cx::with_seed`].
     pub fn dropout(self, rate: f64) -> Rnn<L> {
         Rnn { dropout: rate, ..self }
     }
@@ -139,8 +140,8 @@ impl<L: Layer> Rnn<L> {
 }
 
 impl<C: Cell> Rnn<Bidirectional<C>> {
-    /// `n` layers of both directions over an input of size `input`: `make(layer, input_size)` gives the forward cell of a layer, then its
-    /// backward one. Every layer reads the outputs of both directions of the one below.
+    /// `n` layers of both directions over an input of size `input`: `make(layer, input_size)` gives the forward cell of
+    /// a layer, then its backward one. Every layer reads the outputs of both directions of the one below.
     ///
     /// ```
     /// use rand::{SeedableRng, rngs::StdRng};

@@ -2,8 +2,8 @@
 
 use super::given::Given;
 
-/// How a network is run over one batch of sequences: [`Rnn::forward_with`](super::Rnn::forward_with). By default all sequences are as long as the
-/// input, nothing is reset, and the state begins as the cells' initial one.
+/// How a network is run over one batch of sequences: [`Rnn::forward_with`](super::Rnn::forward_with). By default all
+/// sequences are as long as the input, nothing is reset, and the state begins as the cells' initial one.
 ///
 /// ```
 /// use rand::{SeedableRng, rngs::StdRng};
@@ -37,16 +37,18 @@ impl<'t, S> Run<'t, S> {
         Run::default()
     }
 
-    /// The length of each sequence, `[B]` (I64, or numbers), at most the input's T; the rest of the input is padding. Each sequence gives what it gives alone:
-    /// its last state is that after its own end, outputs behind its end are 0 (as of PyTorch's `pad_packed_sequence`), a backward direction
-    /// begins at its end, and neither values nor derivatives depend on the padding, not even on a NaN in it. Lengths in a [`Var`](wengert_autograd::Var) are not
-    /// checked: what is above T counts as T.
+    /// The length of each sequence, `[B]` (I64, or numbers), at most the input's T; the rest of the input is padding.
+    /// Each sequence gives what it gives alone: its last state is that after its own end, outputs behind its end are 0
+    /// (as of PyTorch's `pad_packed_sequence`), a backward direction begins at its end, and neither values nor
+    /// derivatives depend on the padding, not even on a NaN in it: cells read zeros there. Lengths in a
+    /// [`Var`](wengert_autograd::Var) are not checked: what is above T counts as T.
     pub fn lengths(self, lengths: impl Into<Given<'t>>) -> Run<'t, S> {
         Run { lengths: Some(lengths.into()), ..self }
     }
 
-    /// Where a new sequence begins, `[T, B]` (Bool, or numbers of which 0 is false; `[B, T]` if the network is batch-first): before
-    /// that step, the state is set back to the cell's initial one. Parts between resets give what they give alone, in either direction.
+    /// Where a new sequence begins, `[T, B]` (Bool, or numbers of which 0 is false; `[B, T]` if the network is
+    /// batch-first): before that step, the state is set back to the cell's initial one. Parts between resets give what
+    /// they give alone, in either direction.
     pub fn resets(self, resets: impl Into<Given<'t>>) -> Run<'t, S> {
         Run { resets: Some(resets.into()), ..self }
     }
@@ -56,8 +58,8 @@ impl<'t, S> Run<'t, S> {
         Run { states: Some(states), ..self }
     }
 
-    /// The states to hand on are those after so many steps, in place of the last ones; with 0, the first. An earlier state is where a later
-    /// window can begin that overlaps this one; see [`Truncated`](super::Truncated).
+    /// The states to hand on are those after so many steps, in place of the last ones; with 0, the first. An earlier
+    /// state is where a later window can begin that overlaps this one; see [`Truncated`](super::Truncated).
     pub fn states_after(self, steps: usize) -> Run<'t, S> {
         Run { after: Some(steps), ..self }
     }

@@ -6,8 +6,9 @@ use crate::cell::Cell;
 use wengert_autograd::{Tree, Var};
 
 impl<C: Cell> Rnn<C> {
-    /// One step, for streaming: input `[B, I]` and the states to output `[B, O]` and states, as in an evaluation. A step that changes the shape of a
-    /// state, as a whole sequence `[T, B, I]` would, is an error that all results carry.
+    /// One step, for streaming: input `[B, I]` and the states to output `[B, O]` and states, as in an evaluation. A
+    /// step that changes the shape of a state, as a whole sequence `[T, B, I]` would, is an error that all results
+    /// carry.
     #[track_caller]
     pub fn step<'t>(&self, x: Var<'t>, states: Vec<C::State<'t>>) -> (Var<'t>, Vec<C::State<'t>>) {
         let mut y = match self.check(x, &["B", "I"], &states) {

@@ -7,9 +7,9 @@ use crate::cx::Cx;
 use std::ops::Range;
 use wengert_autograd::{Error, ErrorKind, Result, Tensor, Tree, Var};
 
-/// Truncated backpropagation through time, BPTT(k2; k1) of Williams & Peng (1990): after every `k1` steps, the loss of these steps is
-/// differentiated through the last `k2` steps, k2 ≥ k1. With k1 = k2 sequences are cut into chunks. Each window is computed with the parameters
-/// at its time; the state that it begins with is a constant.
+/// Truncated backpropagation through time, BPTT(k2; k1) of Williams & Peng (1990): after every `k1` steps, the loss of
+/// these steps is differentiated through the last `k2` steps, k2 ≥ k1. With k1 = k2 sequences are cut into chunks. Each
+/// window is computed with the parameters at its time; the state that it begins with is a constant.
 ///
 /// ```
 /// use rand::{SeedableRng, rngs::StdRng};
@@ -72,9 +72,10 @@ impl Truncated {
 }
 
 impl Window {
-    /// Runs a network over this window of `x` `[T, B, ..]` (`[B, T, ..]` if it is batch-first). Gives the outputs of the window's new steps, and the
-    /// states that the next window begins with, [kept](Tree::keep) for [`Carried::of`]. `run` is that of the whole sequences; its states are those at their
-    /// beginning. `carried` are the states from the window before, not needed as long as windows begin at 0.
+    /// Runs a network over this window of `x` `[T, B, ..]` (`[B, T, ..]` if it is batch-first). Gives the outputs of
+    /// the window's new steps, and the states that the next window begins with, [kept](Tree::keep) for [`Carried::of`].
+    /// `run` is that of the whole sequences; its states are those at their beginning. `carried` are the states from the
+    /// window before, not needed as long as windows begin at 0.
     ///
     /// # Errors
     /// If `carried` is missing, or no state of this network, or if `x` does not have the window's steps.
