@@ -15,7 +15,8 @@ pub mod prelude {
         Tape, Tensor, Tree, Var,
     };
     pub use wengert_nn::cells::*;
-    pub use wengert_nn::{Carried, Cell, Cx, Linear, Module, Rnn, Tree, init, io, loss};
+    pub use wengert_nn::dropout::{RecurrentDropout, WeightDrop, Zoneout};
+    pub use wengert_nn::{Bidirectional, Carried, Cell, Cx, Linear, Module, Rnn, Run, Tree, Truncated, init, io, loss};
     pub use wengert_optim::schedule::{self, Schedule};
     pub use wengert_optim::{
         Accumulate, Adadelta, Adagrad, Adam, Adamax, Asgd, Average, Group, Lbfgs, Lion, Muon, NAdam, Optimizer, RAdam,

@@ -66,6 +66,11 @@ pub(crate) static CASES: &[Case] = &[
         "fold_in: the key is f32 [], expected an i64 without axes; make one with tape.constant(42i64)"
     ),
     case!(
+        DType,
+        |i| i.s.next_key(),
+        "next_key: the key is f32 [], expected an i64 without axes; make one with tape.constant(42i64)"
+    ),
+    case!(
         Shape,
         |i| {
             let p = Param::new(Tensor::zeros([2], DType::F32));

@@ -292,6 +292,30 @@ pub(super) static SHAPED: &[Entry] = &[
             },
         )
     }),
+    ("next_key", FLOATS, |d, s| {
+        let key = d.rng.below(1000) as i64;
+        used(
+            &[s],
+            move |v| {
+                let key = v[0].tape().constant(key);
+                let (first, second) = (key.next_key(), key.next_key());
+                let draw = |key| v[0].tape().uniform(key, v[0].shape().expect("valid"), DType::F64);
+                v[0] * (draw(second) - draw(first)).cast(v[0].dtype().expect("valid"))
+            },
+            move |x| {
+                // The values are part of the contract: results repeat.
+                let draws = [1, 0].map(|turn| {
+                    let mut draws = vec![0.0; x[0].data.len()];
+                    let key = wengert_kernels::fold_in(wengert_kernels::fold_in(key, 0x6e_6578_7420), turn);
+                    wengert_kernels::uniform_f64(key, &mut draws);
+                    draws
+                });
+                let apart = draws[0].iter().zip(&draws[1]).map(|(second, first)| second - first);
+                let data = x[0].data.iter().zip(apart).map(|(x, u)| *x * u.into()).collect();
+                Duals { data, ..x[0].clone() }
+            },
+        )
+    }),
     ("custom_vjp", Facts { tangents: false, integers: false, ..MOVES }, |_, s| {
         used(
             &[s, s],
