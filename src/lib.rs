@@ -15,7 +15,9 @@ pub mod prelude {
         Tape, Tensor, Tree, Var,
     };
     pub use wengert_nn::cells::*;
-    pub use wengert_nn::{Carried, Cell, Cx, Linear, Module, Rnn, Tree, init, io, loss};
+    pub use wengert_nn::{
+        Carried, Cell, Cx, Dropout, Embedding, Layer, LayerNorm, Linear, Module, Rnn, Sequential, Tree, init, io, loss,
+    };
     pub use wengert_optim::schedule::{self, Schedule};
     pub use wengert_optim::{
         Accumulate, Adadelta, Adagrad, Adam, Adamax, Asgd, Average, Group, Lbfgs, Lion, Muon, NAdam, Optimizer, RAdam,

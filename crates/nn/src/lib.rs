@@ -30,7 +30,7 @@ mod cx;
 mod explain;
 pub mod init;
 pub mod io;
-mod linear;
+pub mod layers;
 pub mod loss;
 mod rnn;
 
@@ -39,6 +39,6 @@ pub use cell::Cell;
 pub use cells::*;
 pub use cx::Cx;
 pub use explain::explain;
-pub use linear::Linear;
+pub use layers::*;
 pub use rnn::Rnn;
 pub use wengert_derive::{Module, Tree};
