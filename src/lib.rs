@@ -16,7 +16,7 @@ pub mod prelude {
     };
     pub use wengert_nn::cells::*;
     pub use wengert_nn::{
-        Carried, Cell, Cx, Dropout, Embedding, Layer, LayerNorm, Linear, Module, Rnn, Sequential, Tree, init, io, loss,
+        Apply, Carried, Cell, Cx, Dropout, Embedding, LayerNorm, Linear, Module, Rnn, Sequential, Tree, init, io, loss,
     };
     pub use wengert_optim::schedule::{self, Schedule};
     pub use wengert_optim::{

@@ -1,7 +1,7 @@
 //! Layers, one file each: what stands in front of, between and behind recurrent networks.
 //!
 //! A layer is called with `forward`. What does something else in training than in evaluation, such as [`Dropout`], takes the pass
-//! ([`Cx`](crate::Cx)) as well. [`Layer`] is what a chain of them asks for, and [`Sequential`] is that chain.
+//! ([`Cx`](crate::Cx)) as well. [`Sequential`] is a chain of them, or of anything that can be [applied](Apply) to one value.
 
 mod additive;
 mod conv1d;
@@ -25,4 +25,4 @@ pub use luong::LuongAttention;
 pub use masks::{causal_mask, length_mask};
 pub use multi_head::MultiHeadAttention;
 pub use norm::{LayerNorm, RmsNorm};
-pub use sequential::{Layer, Sequential};
+pub use sequential::{Apply, Sequential};

@@ -6,22 +6,22 @@ use crate::cx::Cx;
 use crate::rnn::Rnn;
 use wengert_autograd::{Param, ParamTree, Path, Var};
 
-/// What takes one value and gives one: what a [`Sequential`] is made of.
+/// What can be applied to one value: what a [`Sequential`] is made of.
 ///
 /// ```
 /// use wengert_autograd::{Param, Var};
-/// use wengert_nn::{Cx, Layer};
+/// use wengert_nn::{Cx, Apply};
 /// # extern crate wengert_nn as wengert;
 /// #[derive(wengert_nn::Module)]
 /// struct Gain { by: Param }
-/// impl Layer for Gain {
+/// impl Apply for Gain {
 ///     fn apply<'t>(&self, _: &Cx<'t>, x: Var<'t>) -> Var<'t> {
 ///         x * &self.by
 ///     }
 /// }
 /// ```
-pub trait Layer: ParamTree {
-    /// Applies the layer in a pass.
+pub trait Apply: ParamTree {
+    /// The result for `x`, in a pass.
     fn apply<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Var<'t>;
 }
 
@@ -46,7 +46,7 @@ pub trait Layer: ParamTree {
 /// ```
 #[derive(Default)]
 pub struct Sequential {
-    layers: Vec<Box<dyn Layer>>,
+    layers: Vec<Box<dyn Apply>>,
 }
 
 impl Sequential {
@@ -56,7 +56,7 @@ impl Sequential {
     }
 
     /// The same layers with one more.
-    pub fn then(mut self, layer: impl Layer + 'static) -> Sequential {
+    pub fn then(mut self, layer: impl Apply + 'static) -> Sequential {
         self.layers.push(Box::new(layer));
         self
     }
@@ -111,7 +111,7 @@ impl<F> ParamTree for Map<F> {
     fn visit_params(&self, _: &mut Path, _: &mut dyn FnMut(&Path, &Param)) {}
 }
 
-impl<F: for<'t> Fn(Var<'t>) -> Var<'t>> Layer for Map<F> {
+impl<F: for<'t> Fn(Var<'t>) -> Var<'t>> Apply for Map<F> {
     fn apply<'t>(&self, _: &Cx<'t>, x: Var<'t>) -> Var<'t> {
         (self.0)(x)
     }
@@ -119,7 +119,7 @@ impl<F: for<'t> Fn(Var<'t>) -> Var<'t>> Layer for Map<F> {
 
 macro_rules! layers {
     ($($layer:ty),*) => {$(
-        impl Layer for $layer {
+        impl Apply for $layer {
             #[track_caller]
             fn apply<'t>(&self, _: &Cx<'t>, x: Var<'t>) -> Var<'t> {
                 self.forward(x)
@@ -129,14 +129,14 @@ macro_rules! layers {
 }
 layers!(Conv1d, Embedding, LayerNorm, Linear, RmsNorm, TiedLinear);
 
-impl Layer for Dropout {
+impl Apply for Dropout {
     #[track_caller]
     fn apply<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
         self.forward(cx, x)
     }
 }
 
-impl Layer for Sequential {
+impl Apply for Sequential {
     #[track_caller]
     fn apply<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
         self.forward(cx, x)
@@ -144,14 +144,14 @@ impl Layer for Sequential {
 }
 
 /// The outputs of the top layer at all steps.
-impl<C: Cell> Layer for Rnn<C> {
+impl<C: Cell> Apply for Rnn<C> {
     #[track_caller]
     fn apply<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
         self.forward(cx, x).0
     }
 }
 
-impl<L: Layer + ?Sized> Layer for Box<L> {
+impl<L: Apply + ?Sized> Apply for Box<L> {
     fn apply<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
         (**self).apply(cx, x)
     }
