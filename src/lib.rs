@@ -16,7 +16,8 @@ pub mod prelude {
     };
     pub use wengert_nn::cells::*;
     pub use wengert_nn::{
-        Apply, Carried, Cell, Cx, Dropout, Embedding, LayerNorm, Linear, Module, Rnn, Sequential, Tree, init, io, loss,
+        Apply, Carried, Cell, Cx, Dropout, Embedding, LayerNorm, Linear, Module, Rnn, Sequential, Tree, decode, init,
+        io, loss, metrics,
     };
     pub use wengert_optim::schedule::{self, Schedule};
     pub use wengert_optim::{

@@ -27,11 +27,13 @@ mod carried;
 mod cell;
 pub mod cells;
 mod cx;
+pub mod decode;
 mod explain;
 pub mod init;
 pub mod io;
 pub mod layers;
 pub mod loss;
+pub mod metrics;
 mod rnn;
 
 pub use carried::Carried;
