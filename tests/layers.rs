@@ -178,6 +178,22 @@ fn scaled_dot_products_are_those_of_pytorch() -> Result<()> {
         |q, k, v| scaled_dot_product_attention(q, k, v, Some(causal_mask(q.tape(), 3, 3))),
         floats("B 3 E, B 3 E, B 3 V"), options: few()
     );
+    // A mask that is added and hides by −∞ is the mask of truth values, for a query that sees nothing too.
+    let tape = Tape::new();
+    let [q, k, v] = [1, 2, 3].map(|seed| tape.var(data(&[3, 3], seed)));
+    let seen = causal_mask(&tape, 3, 3).and(tape.arange(3).gt(0));
+    let run = |mask: Var<'_>| -> Result<Vec<Tensor>> {
+        let y = scaled_dot_product_attention(q, k, v, Some(mask));
+        let gradients = y.square().sum().backward()?;
+        Ok([q, k, v].map(|v| gradients.wrt(v).unwrap().clone()).into_iter().chain([y.value()?]).collect())
+    };
+    let added = seen.select(tape.zeros([3, 3], DType::F64), f64::NEG_INFINITY);
+    for (a, b) in run(seen)?.iter().zip(run(added)?) {
+        assert!(a.bit_eq(&b) && a.to_f64_vec().iter().all(|v| v.is_finite()), "{a:?}, {b:?}");
+    }
+    assert_eq!(scaled_dot_product_attention(q, k, v, Some(seen)).get(0, 0).value()?.to_f64_vec(), [0.0; 3]);
+    let bias = || floats([3, 3]);
+    assert_gradients!(|b| scaled_dot_product_attention(b, b, b, Some(b)), bias(), options: few());
     assert_gradients!(|q, k, v| scaled_dot_product_attention(q, k, v, None), floats("L E, S E, S V"), options: few());
     Ok(())
 }

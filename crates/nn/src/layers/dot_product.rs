@@ -7,7 +7,7 @@ use wengert_autograd::Var;
 /// give `[.., L, V]`.
 ///
 /// The mask broadcasts to the scores `[.., L, S]`. A Bool mask is true where a key is seen, and masks combine by `and`; a float mask is
-/// added. A query that sees nothing gives 0. [`causal_mask`](crate::causal_mask) and
+/// added, and −∞ in it hides a key. A query that sees nothing gives 0. [`causal_mask`](crate::causal_mask) and
 /// [`length_mask`](crate::length_mask) make masks.
 ///
 /// ```

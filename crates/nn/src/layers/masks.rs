@@ -47,11 +47,15 @@ pub(super) fn masked_softmax<'t>(name: &str, scores: Var<'t>, mask: Option<Var<'
             "give a bool mask that broadcasts to the scores, true where one takes part",
         );
     }
-    if dtype != DType::Bool {
-        return (scores + mask).softmax(axis);
-    }
+    let (seen, scores) = match dtype {
+        DType::Bool => (mask, scores),
+        _ => {
+            let seen = mask.gt(f64::NEG_INFINITY);
+            (seen, scores + seen.select(mask, 0.0))
+        }
+    };
     // Finite: of a row without entries, infinities would give NaN.
-    mask.select(mask.select(scores, -1e30).softmax(axis), 0.0)
+    seen.select(seen.select(scores, -1e30).softmax(axis), 0.0)
 }
 
 /// Whether `own` broadcasts to `shape` itself.
