@@ -88,6 +88,8 @@ pub(crate) struct Inner {
     pub origins: Vec<Origin>,
     /// Nodes whose values may be infinite or NaN.
     pub allowed: HashSet<NodeId>,
+    /// How many keys each random key has handed out.
+    pub keys_taken: HashMap<NodeId, i64>,
     /// Names of parameters, for listings.
     pub param_names: HashMap<ParamId, String>,
 }
@@ -158,6 +160,7 @@ impl Tape {
             names: HashMap::new(),
             origins: Vec::new(),
             allowed: HashSet::new(),
+            keys_taken: HashMap::new(),
             param_names: HashMap::new(),
         };
         static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -117,6 +117,11 @@ impl<'t> Var<'t> {
         Var { tape: self.tape, id: self.tape.inner.borrow_mut().push_error(error) }
     }
 
+    /// Whether both are the same recorded value: not equal numbers, but one node of one tape.
+    pub fn is(self, other: Var<'_>) -> bool {
+        std::ptr::eq(self.tape, other.tape) && self.id == other.id
+    }
+
     /// Labels the value for errors and listings.
     pub fn named(self, name: &str) -> Var<'t> {
         self.tape.name(self.id, name);

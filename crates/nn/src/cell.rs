@@ -1,6 +1,7 @@
 //! The interface of a recurrent cell.
 
 use crate::cx::Cx;
+use crate::dropout::Noise;
 use wengert_autograd::{ParamTree, Tree, Var};
 
 /// One step of a recurrent network: `(y_t, s_t) = step(x_t, s_{t-1})`.
@@ -42,4 +43,19 @@ pub trait Cell: ParamTree {
 
     /// One step: input `[B, I]` and state to output `[B, O]` and state.
     fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>);
+
+    /// What a step draws at random, for a run over `steps` steps of `batch` sequences: drawn before the loop, with
+    /// [`Cx::dropout_mask`] and the like. Nothing, unless a cell has dropout of its own. A cell around another passes on the inner one's.
+    #[track_caller]
+    fn noise<'t>(&self, cx: &Cx<'t>, steps: usize, batch: usize) -> Noise<'t> {
+        let _ = (cx, steps, batch);
+        Noise::none()
+    }
+
+    /// One step of a run that has [`noise`](Cell::noise), of which it gets what belongs to the step. Without noise it is
+    /// [`step`](Cell::step).
+    fn noisy_step<'t>(&self, x: Var<'t>, state: Self::State<'t>, noise: Noise<'t>) -> (Var<'t>, Self::State<'t>) {
+        let _ = noise;
+        self.step(x, state)
+    }
 }

@@ -46,6 +46,46 @@ impl<'t> Cx<'t> {
         Cx { key: self.key.map(|key| key.fold_in(data)), ..self }
     }
 
+    /// A random key (I64, no axes) for one draw: another at every call, whoever makes it, of this context or a copy. So two layers,
+    /// or two uses of one, never share what they draw. A context that was given its seed or number anew begins anew.
+    /// A pass without a key gives an invalid value.
+    #[track_caller]
+    pub fn next_key(&self) -> Var<'t> {
+        match self.key {
+            Some(key) => key.next_key(),
+            None => self.tape.zeros([], DType::I64).invalid(
+                "next_key",
+                "something random, such as dropout, is drawn in a pass without a key",
+                "give the pass one, another for each step: Cx::train(&tape).with_seed(step)",
+            ),
+        }
+    }
+
+    /// A mask for dropout of `rate`: with this probability 0, else `1 / (1 − rate)`, so that the mean of what is multiplied by it stays.
+    /// Every call draws another, of this pass's element type. There is none (no dropout) in an evaluation and for rate 0.
+    #[track_caller]
+    pub fn dropout_mask(&self, rate: f64, shape: impl Into<Shape>) -> Option<Var<'t>> {
+        // A rate of 1 leaves zeros.
+        let scale = if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 };
+        let dropped = self.chosen(rate, shape)?;
+        let (zero, scale) = (self.tape.full([], 0.0, self.dtype), self.tape.full([], scale, self.dtype));
+        Some(dropped.select(zero, scale))
+    }
+
+    /// Truth values (Bool) that hold with probability `rate`: what is dropped. Every call draws others. There are none in an evaluation and for
+    /// rate 0.
+    #[track_caller]
+    pub fn chosen(&self, rate: f64, shape: impl Into<Shape>) -> Option<Var<'t>> {
+        if !self.training || rate == 0.0 {
+            return None;
+        }
+        if !(0.0..=1.0).contains(&rate) {
+            let found = format!("the rate is {rate}, expected a number from 0 to 1");
+            return Some(self.tape.zeros([], DType::Bool).invalid("dropout", found, "divide a percentage by 100"));
+        }
+        Some(self.tape.bernoulli(self.next_key(), rate, shape, DType::Bool))
+    }
+
     /// The random key (I64, no axes), if the pass has one.
     pub fn key(&self) -> Option<Var<'t>> {
         self.key

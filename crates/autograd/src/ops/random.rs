@@ -129,6 +129,37 @@ impl<'t> Var<'t> {
     }
 }
 
+/// Sets keys apart that [`Var::next_key`] hands out from those that [`Var::fold_in`] derives by numbers of the caller's.
+const IN_TURN: i64 = 0x6e_6578_7420;
+
+impl<'t> Var<'t> {
+    /// A random key derived from this one, another at every call: for draws that must differ though they are recorded by code
+    /// that knows nothing of one another. The n-th call gives the same key on every tape.
+    ///
+    /// ```
+    /// use wengert_autograd::{DType, Tape};
+    /// let tape = Tape::new();
+    /// let key = tape.constant(42i64);
+    /// let [a, b] = [(); 2].map(|()| tape.uniform(key.next_key(), [3], DType::F32));
+    /// assert!(!a.value()?.bit_eq(&b.value()?));
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn next_key(self) -> Var<'t> {
+        let _named = self.tape().composition("next_key");
+        if self.shape().is_err() {
+            return self;
+        }
+        let taken = {
+            let inner = &mut *self.tape().inner.borrow_mut();
+            let taken = inner.keys_taken.entry(self.id).or_default();
+            *taken += 1;
+            *taken
+        };
+        self.fold_in(IN_TURN).fold_in(taken - 1)
+    }
+}
+
 fn check_key(node: &crate::node::Node) -> Result<(), Fault> {
     if node.dtype == DType::I64 && node.shape.rank() == 0 {
         return Ok(());

@@ -3,6 +3,7 @@
 use crate::Module;
 use crate::cell::Cell;
 use crate::cx::Cx;
+use crate::dropout::Noise;
 use wengert_autograd::{Path, Tree, Var};
 
 /// Any cell, with every float component of the state that it carries on clamped to `±bound` (recurrent clipping). The output is
@@ -30,8 +31,18 @@ impl<C: Cell> Cell for Clipped<C> {
     }
 
     #[track_caller]
+    fn noise<'t>(&self, cx: &Cx<'t>, steps: usize, batch: usize) -> Noise<'t> {
+        self.cell.noise(cx, steps, batch)
+    }
+
+    #[track_caller]
     fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let (y, state) = self.cell.step(x, state);
+        self.noisy_step(x, state, Noise::none())
+    }
+
+    #[track_caller]
+    fn noisy_step<'t>(&self, x: Var<'t>, state: Self::State<'t>, noise: Noise<'t>) -> (Var<'t>, Self::State<'t>) {
+        let (y, state) = self.cell.noisy_step(x, state, noise);
         let clamp = |v: Var<'t>| match v.dtype() {
             Ok(dtype) if !dtype.is_float() => v,
             _ => v.clamp(-self.bound, self.bound),

@@ -2,6 +2,7 @@
 
 use crate::cell::Cell;
 use crate::cx::Cx;
+use crate::dropout::{Gated, Product, plain};
 use crate::{Module, init};
 use rand::Rng;
 use wengert_autograd::{Param, Var};
@@ -43,8 +44,16 @@ impl Cell for CoupledLstmCell {
         (cx.zeros([batch, self.hidden]), cx.zeros([batch, self.hidden]))
     }
 
-    fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let [f, g, o] = (x.matmul(&self.w) + h.matmul(&self.u) + &self.b).chunk();
+    fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
+        self.step_by(x, state, plain)
+    }
+}
+
+impl Gated for CoupledLstmCell {
+    const GATES: usize = 3;
+
+    fn step_by<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>, times: impl Product<'t>) -> (Var<'t>, Self::State<'t>) {
+        let [f, g, o] = (x.matmul(&self.w) + times(h, &self.u) + &self.b).chunk();
         let f = f.sigmoid();
         let c = f * c + (1 - f) * g.tanh();
         let h = o.sigmoid() * c.tanh();

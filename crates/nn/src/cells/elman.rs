@@ -2,6 +2,7 @@
 
 use crate::cell::Cell;
 use crate::cx::Cx;
+use crate::dropout::{Gated, Product, plain};
 use crate::{Module, init};
 use rand::Rng;
 use wengert_autograd::{Param, Var};
@@ -67,8 +68,16 @@ impl Cell for ElmanCell {
         cx.zeros([batch, self.hidden])
     }
 
-    fn step<'t>(&self, x: Var<'t>, h: Var<'t>) -> (Var<'t>, Var<'t>) {
-        let z = x.matmul(&self.w) + h.matmul(&self.u) + &self.b;
+    fn step<'t>(&self, x: Var<'t>, state: Var<'t>) -> (Var<'t>, Var<'t>) {
+        self.step_by(x, state, plain)
+    }
+}
+
+impl Gated for ElmanCell {
+    const GATES: usize = 1;
+
+    fn step_by<'t>(&self, x: Var<'t>, h: Var<'t>, times: impl Product<'t>) -> (Var<'t>, Var<'t>) {
+        let z = x.matmul(&self.w) + times(h, &self.u) + &self.b;
         let h = match self.activation {
             Activation::Tanh => z.tanh(),
             Activation::Relu => z.relu(),

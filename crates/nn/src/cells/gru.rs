@@ -2,6 +2,7 @@
 
 use crate::cell::Cell;
 use crate::cx::Cx;
+use crate::dropout::{Gated, Product, plain};
 use crate::{Module, init};
 use rand::Rng;
 use wengert_autograd::{Param, Var};
@@ -46,9 +47,17 @@ impl Cell for GruCell {
         cx.zeros([batch, self.hidden])
     }
 
-    fn step<'t>(&self, x: Var<'t>, h: Var<'t>) -> (Var<'t>, Var<'t>) {
+    fn step<'t>(&self, x: Var<'t>, state: Var<'t>) -> (Var<'t>, Var<'t>) {
+        self.step_by(x, state, plain)
+    }
+}
+
+impl Gated for GruCell {
+    const GATES: usize = 3;
+
+    fn step_by<'t>(&self, x: Var<'t>, h: Var<'t>, times: impl Product<'t>) -> (Var<'t>, Var<'t>) {
         let [xr, xz, xn] = (x.matmul(&self.w) + &self.b).chunk();
-        let [hr, hz, hn] = h.matmul(&self.u).chunk();
+        let [hr, hz, hn] = times(h, &self.u).chunk();
         let (r, z) = ((xr + hr).sigmoid(), (xz + hz).sigmoid());
         let n = (xn + r * (hn + &self.b_u)).tanh();
         let h = (1 - z) * n + z * h;

@@ -2,6 +2,7 @@
 
 use crate::cell::Cell;
 use crate::cx::Cx;
+use crate::dropout::{Gated, Product, plain};
 use crate::{Module, init};
 use rand::Rng;
 use wengert_autograd::{Param, Var};
@@ -62,9 +63,17 @@ impl Cell for LayerNormLstmCell {
         (cx.zeros([batch, self.hidden]), cx.zeros([batch, self.hidden]))
     }
 
-    fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
+    fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
+        self.step_by(x, state, plain)
+    }
+}
+
+impl Gated for LayerNormLstmCell {
+    const GATES: usize = 4;
+
+    fn step_by<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>, times: impl Product<'t>) -> (Var<'t>, Self::State<'t>) {
         let inputs = x.matmul(&self.w).layer_norm(1e-5) * &self.gain_x;
-        let z = inputs + h.matmul(&self.u).layer_norm(1e-5) * &self.gain_h + &self.b;
+        let z = inputs + times(h, &self.u).layer_norm(1e-5) * &self.gain_h + &self.b;
         let [i, f, g, o] = z.chunk();
         let c = f.sigmoid() * c + i.sigmoid() * g.tanh();
         let normed = c.layer_norm(1e-5) * &self.gain_c + &self.b_c;

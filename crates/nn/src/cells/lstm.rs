@@ -3,6 +3,7 @@
 use crate::cell::Cell;
 use crate::cells::Gate;
 use crate::cx::Cx;
+use crate::dropout::{Gated, Product, plain};
 use crate::{Module, init};
 use rand::Rng;
 use wengert_autograd::{Error, ErrorKind, Param, Result, Tensor, Var};
@@ -65,15 +66,6 @@ impl LstmCell {
     /// A cell with given weights: `w` `[I, 4H]`, `u` `[H, 4H]`, `b` `[4H]`, all F32 or all F64.
     /// Of PyTorch's tensors `w` is `weight_ih` transposed, `u` is `weight_hh` transposed, and `b` is `bias_ih + bias_hh`.
     ///
-    /// ```
-    /// use wengert_autograd::{DType, Tensor};
-    /// use wengert_nn::LstmCell;
-    /// let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F64);
-    /// assert_eq!(LstmCell::from_tensors(zeros(&[3, 8]), zeros(&[2, 8]), zeros(&[8]))?.hidden(), 2);
-    /// assert!(LstmCell::from_tensors(zeros(&[3, 8]), zeros(&[2, 8]), zeros(&[6])).is_err());
-    /// # Ok::<(), wengert_autograd::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// If shapes or element types do not fit.
     #[track_caller]
@@ -109,8 +101,16 @@ impl Cell for LstmCell {
         (cx.zeros([batch, self.hidden]), cx.zeros([batch, self.hidden]))
     }
 
-    fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let z = x.matmul(&self.w) + h.matmul(&self.u) + &self.b;
+    fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
+        self.step_by(x, state, plain)
+    }
+}
+
+impl Gated for LstmCell {
+    const GATES: usize = 4;
+
+    fn step_by<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>, times: impl Product<'t>) -> (Var<'t>, Self::State<'t>) {
+        let z = x.matmul(&self.w) + times(h, &self.u) + &self.b;
         let [i, f, g, o] = z.chunk();
         let [i, f, o] = [i, f, o].map(|z| self.gate.apply(z));
         let c = (f * c + i * g.tanh()).clamp(-self.clip, self.clip);

@@ -13,7 +13,7 @@
 //! # Ok::<(), wengert_autograd::Error>(())
 //! ```
 //!
-//! [`Clipped`] goes around any cell, and [`Projected`] around an LSTM. An option of the same formulas is a method (`with_..`), other formulas are another cell.
+//! [`Clipped`] and [`Learned`] go around any cell, and [`Projected`] around an LSTM; dropout is in [`dropout`](crate::dropout). An option of the same formulas is a method (`with_..`), other formulas are another cell.
 
 mod antisymmetric;
 mod clipped;
@@ -26,6 +26,7 @@ mod highway;
 mod indrnn;
 mod janet;
 mod layer_norm_lstm;
+mod learned;
 mod ligru;
 mod lstm;
 mod lstm1997;
@@ -52,6 +53,7 @@ pub use highway::HighwayCell;
 pub use indrnn::IndRnnCell;
 pub use janet::JanetCell;
 pub use layer_norm_lstm::LayerNormLstmCell;
+pub use learned::Learned;
 pub use ligru::LiGruCell;
 pub use lstm::LstmCell;
 pub use lstm1997::Lstm1997Cell;

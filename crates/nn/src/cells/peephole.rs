@@ -2,6 +2,7 @@
 
 use crate::cell::Cell;
 use crate::cx::Cx;
+use crate::dropout::{Gated, Product, plain};
 use crate::{Module, init};
 use rand::Rng;
 use wengert_autograd::{Param, Var};
@@ -51,8 +52,16 @@ impl Cell for PeepholeLstmCell {
         (cx.zeros([batch, self.hidden]), cx.zeros([batch, self.hidden]))
     }
 
-    fn step<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let [i, f, g, o] = (x.matmul(&self.w) + h.matmul(&self.u) + &self.b).chunk();
+    fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
+        self.step_by(x, state, plain)
+    }
+}
+
+impl Gated for PeepholeLstmCell {
+    const GATES: usize = 4;
+
+    fn step_by<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>, times: impl Product<'t>) -> (Var<'t>, Self::State<'t>) {
+        let [i, f, g, o] = (x.matmul(&self.w) + times(h, &self.u) + &self.b).chunk();
         let (i, f) = ((i + c * &self.p_i).sigmoid(), (f + c * &self.p_f).sigmoid());
         let c = f * c + i * g.tanh();
         let h = (o + c * &self.p_o).sigmoid() * c.tanh();

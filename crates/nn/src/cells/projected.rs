@@ -3,6 +3,7 @@
 use crate::cell::Cell;
 use crate::cells::{CoupledLstmCell, LayerNormLstmCell, LstmCell, PeepholeLstmCell};
 use crate::cx::Cx;
+use crate::dropout::{Gated, Noise, Product};
 use crate::{Module, init};
 use rand::Rng;
 use wengert_autograd::{Param, Var};
@@ -56,6 +57,11 @@ impl<C: Recurrent> Projected<C> {
         *u = draw(&[size, columns]);
         Projected { p: draw(&[hidden, size]), cell, size }
     }
+
+    fn project<'t>(&self, (h, (_, c)): (Var<'t>, (Var<'t>, Var<'t>))) -> (Var<'t>, (Var<'t>, Var<'t>)) {
+        let h = h.matmul(&self.p);
+        (h, (h, c))
+    }
 }
 
 impl<C: Recurrent> Cell for Projected<C> {
@@ -68,8 +74,23 @@ impl<C: Recurrent> Cell for Projected<C> {
     }
 
     fn step<'t>(&self, x: Var<'t>, state: Self::State<'t>) -> (Var<'t>, Self::State<'t>) {
-        let (h, (_, c)) = self.cell.step(x, state);
-        let h = h.matmul(&self.p);
-        (h, (h, c))
+        self.noisy_step(x, state, Noise::none())
+    }
+
+    #[track_caller]
+    fn noise<'t>(&self, cx: &Cx<'t>, steps: usize, batch: usize) -> Noise<'t> {
+        self.cell.noise(cx, steps, batch)
+    }
+
+    fn noisy_step<'t>(&self, x: Var<'t>, state: Self::State<'t>, noise: Noise<'t>) -> (Var<'t>, Self::State<'t>) {
+        self.project(self.cell.noisy_step(x, state, noise))
+    }
+}
+
+impl<C: Recurrent + Gated> Gated for Projected<C> {
+    const GATES: usize = C::GATES;
+
+    fn step_by<'t>(&self, x: Var<'t>, state: Self::State<'t>, times: impl Product<'t>) -> (Var<'t>, Self::State<'t>) {
+        self.project(self.cell.step_by(x, state, times))
     }
 }
