@@ -342,7 +342,9 @@ fn dropout_drops_in_training_alone() -> Result<()> {
     // Five standard deviations of a binomial.
     assert!((zeros as f64 - 3000.0).abs() < 230.0, "{zeros}");
     let value = |p: f64, cx: &Cx<'_>| Dropout::new(p).forward(cx, tape.constant(data(&[3, 3], 2))).value();
-    assert!(value(0.5, &cx)?.bit_eq(&value(0.5, &cx)?), "the key decides");
+    assert!(!value(0.5, &cx)?.bit_eq(&value(0.5, &cx)?), "every call draws others");
+    let seeded = || Cx::train(&tape).with_seed(3);
+    assert!(value(0.5, &seeded())?.bit_eq(&value(0.5, &seeded())?), "the key decides");
     for (p, cx) in [(0.5, Cx::eval(&tape)), (0.0, Cx::train(&tape))] {
         assert!(value(p, &cx)?.bit_eq(&data(&[3, 3], 2)));
     }
@@ -354,9 +356,16 @@ fn dropout_drops_in_training_alone() -> Result<()> {
 
     let line = line!() + 1;
     let error = Dropout::new(0.5).forward(&Cx::train(&tape), x).value().unwrap_err();
-    says(&error, &["dropout: the pass trains and has no random key", "with_seed", &format!("layers.rs:{line}")]);
+    says(
+        &error,
+        &[
+            "something random, such as dropout, is drawn in a pass without a key",
+            "with_seed",
+            &format!("layers.rs:{line}"),
+        ],
+    );
     for p in [-0.1, 1.5, f64::NAN] {
-        says(&value(p, &Cx::eval(&tape)).unwrap_err(), &["dropout: the probability is", "from 0 to 1"]);
+        says(&value(p, &Cx::train(&tape)).unwrap_err(), &["dropout: the rate is", "from 0 to 1"]);
     }
     Ok(())
 }
@@ -391,7 +400,7 @@ fn a_sequence_is_its_layers() -> Result<()> {
 
     let line = line!() + 1;
     let error = model.forward(&Cx::train(&tape), tokens).value().unwrap_err();
-    says(&error, &["dropout: the pass trains", ", in layer 1 of the sequence (at tests/layers.rs", &line.to_string()]);
+    says(&error, &["in a pass without a key", ", in layer 1 of the sequence (at tests/layers.rs", &line.to_string()]);
     // An error that comes in has said so already.
     let broken = tape.constant(data(&[2, 3], 1)).matmul(&data(&[2, 2], 1));
     let error = model.forward(&cx, broken).value().unwrap_err().to_string();

@@ -2,13 +2,12 @@
 
 use crate::Module;
 use crate::cx::Cx;
-use wengert_autograd::{DType, Var};
+use wengert_autograd::Var;
 
 /// Sets elements to zero with probability `p` and scales the others by `1 / (1 − p)`, in training; changes nothing in evaluation
 /// (Srivastava et al. 2014).
 ///
-/// The elements are chosen by the key of the pass. Two places of a model need two keys: [`Cx::fold_in`] derives them, and
-/// [`Sequential`](crate::Sequential) gives each of its layers one.
+/// The elements are chosen by the key of the pass ([`Cx::with_seed`]), others at every call.
 ///
 /// ```
 /// use wengert_autograd::{DType, Tape};
@@ -16,7 +15,7 @@ use wengert_autograd::{DType, Var};
 /// let (tape, dropout) = (Tape::new(), Dropout::new(0.5));
 /// let x = tape.ones([4, 3], DType::F32);
 /// let cx = Cx::train(&tape).with_seed(7);
-/// let (a, b) = (dropout.forward(&cx.fold_in(0), x), dropout.forward(&cx.fold_in(1), x));
+/// let (a, b) = (dropout.forward(&cx, x), dropout.forward(&cx, x));
 /// assert!(!a.value()?.bit_eq(&b.value()?));
 /// assert!(dropout.forward(&Cx::eval(&tape), x).value()?.bit_eq(&x.value()?));
 /// # Ok::<(), wengert_autograd::Error>(())
@@ -37,21 +36,12 @@ impl Dropout {
     #[track_caller]
     pub fn forward<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
         let _named = x.tape().composition("dropout");
-        if !(0.0..=1.0).contains(&self.p) {
-            let found = format!("the probability is {}, expected a number from 0 to 1", self.p);
-            return x.invalid("dropout", found, "divide a percentage by 100");
-        }
         let Ok(shape) = x.shape() else { return x };
-        if !cx.is_training() || self.p == 0.0 {
-            return x;
-        }
-        let Some(key) = cx.key() else {
-            let found = "the pass trains and has no random key";
-            return x.invalid("dropout", found, "give it one: Cx::train(&tape).with_seed(step)");
-        };
         // If nothing is kept, nothing is scaled.
         let kept = if self.p < 1.0 { 1.0 - self.p } else { 1.0 };
-        let dropped = x.tape().bernoulli(key, self.p, shape, DType::Bool);
-        dropped.select(0.0, x / kept)
+        match cx.chosen(self.p, shape) {
+            Some(dropped) => dropped.select(0.0, x / kept),
+            None => x,
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! Layers one after the other.
 
 use super::{Conv1d, Dropout, Embedding, LayerNorm, Linear, RmsNorm, TiedLinear};
-use crate::cell::Cell;
 use crate::cx::Cx;
-use crate::rnn::Rnn;
+use crate::rnn::{Layer, Rnn};
 use wengert_autograd::{Param, ParamTree, Path, Var};
 
 /// What can be applied to one value: what a [`Sequential`] is made of.
@@ -144,7 +143,7 @@ impl Apply for Sequential {
 }
 
 /// The outputs of the top layer at all steps.
-impl<C: Cell> Apply for Rnn<C> {
+impl<L: Layer> Apply for Rnn<L> {
     #[track_caller]
     fn apply<'t>(&self, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
         self.forward(cx, x).0
