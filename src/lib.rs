@@ -16,7 +16,10 @@ pub mod prelude {
     };
     pub use wengert_nn::cells::*;
     pub use wengert_nn::dropout::{RecurrentDropout, WeightDrop, Zoneout};
-    pub use wengert_nn::{Bidirectional, Carried, Cell, Cx, Linear, Module, Rnn, Run, Tree, Truncated, init, io, loss};
+    pub use wengert_nn::{
+        Apply, Bidirectional, Carried, Cell, Cx, Dropout, Embedding, LayerNorm, Linear, Module, Rnn, Run, Sequential,
+        Tree, Truncated, decode, init, io, loss, metrics,
+    };
     pub use wengert_optim::schedule::{self, Schedule};
     pub use wengert_optim::{
         Accumulate, Adadelta, Adagrad, Adam, Adamax, Asgd, Average, Group, Lbfgs, Lion, Muon, NAdam, Optimizer, RAdam,

@@ -2,8 +2,9 @@
 
 mod support;
 
+use rand::SeedableRng;
 use support::{close, data, says};
-use wengert::nn::loss::{CrossEntropy, Reduction};
+use wengert::nn::loss::{BceWithLogits, Crf, CrossEntropy, Ctc, GaussianNll, Nll, Reduction, Triplet};
 use wengert::prelude::*;
 
 fn indices(values: &[i64]) -> Tensor {
@@ -76,7 +77,7 @@ fn a_target_outside_of_the_classes_is_found_when_the_program_runs() {
 #[test]
 fn ignored_targets_take_no_part() -> Result<()> {
     let logits = data(&[4, 5], 1);
-    let run = |logits: &Tensor, targets: &[i64], loss: CrossEntropy| -> Result<(Tensor, Tensor)> {
+    let run = |logits: &Tensor, targets: &[i64], loss: CrossEntropy<'_>| -> Result<(Tensor, Tensor)> {
         let tape = Tape::new();
         let x = tape.var(logits);
         let gradients = loss.loss(x, &indices(targets)).backward()?;
@@ -98,6 +99,147 @@ fn ignored_targets_take_no_part() -> Result<()> {
     let (loss, gradient) = run(&logits, &[-100; 4], sum)?;
     assert_eq!((loss.item()?, gradient.to_f64_vec()), (0.0, vec![0.0; 20]));
     Ok(())
+}
+
+/// Asserts that a loss is invalid, with an address in the statement that asked for it.
+#[track_caller]
+fn refuses(loss: Var<'_>, parts: &[&str]) {
+    let line = std::panic::Location::caller().line();
+    let error = loss.item().unwrap_err();
+    says(&error, parts);
+    let found = error.location().expect("the caller's line");
+    assert!(found.file().ends_with("losses.rs") && found.line().abs_diff(line) < 4, "{error}");
+}
+
+#[test]
+fn losses_say_what_they_expect() {
+    let tape = Tape::new();
+    let x = tape.var(data(&[3, 5], 1));
+    let short = data(&[5], 2);
+    let shapes = ["the prediction is [3, 5], the target [5]", "same shape"];
+    refuses(loss::l1(x, &short), &["l1: ", shapes[0], shapes[1]]);
+    refuses(loss::huber(x, &short, 1.0), &["huber: ", shapes[0]]);
+    refuses(loss::smooth_l1(x, &short, 1.0), &["smooth_l1: ", shapes[0]]);
+    refuses(loss::pinball(x, &short, 0.5), &["pinball: ", shapes[0]]);
+    refuses(loss::bce_with_logits(x, &short), &["bce_with_logits: ", shapes[0]]);
+    refuses(loss::kl_div(x, &short), &["kl_div: ", shapes[0]]);
+    refuses(loss::hinge(x, &short), &["hinge: ", shapes[0]]);
+    refuses(loss::margin_ranking(x, 0.0, &short, 1.0), &["margin_ranking: ", shapes[0]]);
+    refuses(loss::cosine_embedding(x, &short, 1.0, 0.0), &["cosine_embedding: ", shapes[0]]);
+    refuses(loss::cosine_embedding(x, &data(&[3, 5], 2), &short, 0.0), &["the prediction is [3], the target [5]"]);
+    refuses(loss::triplet_margin(x, x, &short), &["triplet_margin: ", shapes[0]]);
+    refuses(loss::gaussian_nll(x, &short, 1.0), &["gaussian_nll: ", shapes[0]]);
+    refuses(loss::gaussian_nll(x, 0.0, &short), &["gaussian_nll: the mean is [3, 5], the variance [5]", "expand"]);
+
+    refuses(loss::huber(x, 0.0, 0.0), &["huber: the delta is 0, expected a positive number"]);
+    refuses(loss::smooth_l1(x, 0.0, f64::NAN), &["smooth_l1: the beta is NaN"]);
+    refuses(loss::pinball(x, 0.0, 1.0), &["pinball: the quantile is 1, expected a number between 0 and 1"]);
+    refuses(loss::quantiles(x, &data(&[3], 2), &[0.1, 0.2, 0.5, 0.9, -1.0]), &["quantiles: the quantile is -1"]);
+    refuses(loss::quantiles(x, &data(&[3], 2), &[0.1, 0.5]), &["[3, 5], the target [3], for 2 quantiles", "[.., Q]"]);
+    refuses(
+        loss::cosine_embedding(x, 0.0, 1.0, 2.0),
+        &["cosine_embedding: the margin is 2, expected a number from -1"],
+    );
+    refuses(GaussianNll { eps: 0.0, ..Default::default() }.loss(x, 0.0, 1.0), &["gaussian_nll: the eps is 0"]);
+    let weight = Some(tape.constant(data(&[4], 1)));
+    refuses(BceWithLogits { pos_weight: weight, ..Default::default() }.loss(x, 1.0), &["bce_with_logits: ", "[4]"]);
+    let targets = indices(&[0, 1, 2]);
+    let smoothed = CrossEntropy { label_smoothing: 1.5, ..Default::default() };
+    refuses(smoothed.loss(x, &targets), &["cross_entropy: the label smoothing is 1.5, expected a number from 0 to 1"]);
+    let weighted = CrossEntropy { weight, ..Default::default() };
+    refuses(weighted.loss(x, &targets), &["cross_entropy: the class weights are [4], the logits [3, 5]", "each class"]);
+    refuses(loss::nll(x, &indices(&[0])), &["nll: the log-probabilities are [3, 5], the targets i64 [1]"]);
+    refuses(Nll::default().loss(x, &indices(&[0, 5, 1])), &["nll: index 5 at position [1] is out of range"]);
+    let mixed = loss::mixture_nll(x, tape.constant(data(&[3, 4, 2], 1)), x, &short);
+    refuses(mixed, &["mixture_nll: the logits are [3, 5], the means [3, 4, 2]", "[.., K, D]"]);
+    refuses(loss::temporal_activation_regularization(tape.var(1.0f64)), &["the outputs are []", "[T, ..]"]);
+
+    // Masks of other axes or types. What was broken before is not reported anew.
+    let mask = |shape: &[usize], dtype: DType| tape.zeros(shape, dtype);
+    let masked = |mask: Var<'_>| loss::mse_with(x, 0.0, Reduction::MeanOver(mask)).item().unwrap_err();
+    for (shape, dtype) in [(&[5][..], DType::Bool), (&[3, 5, 1], DType::Bool), (&[3], DType::F64)] {
+        let found = format!("mse: the mask is {dtype} {shape:?}, the losses are [3, 5]");
+        says(&masked(mask(shape, dtype)), &[&found, "leading axes", "losses.rs"]);
+    }
+    says(&masked(x.matmul(x).cast(DType::Bool)), &["matmul"]);
+    let triplet = Triplet { reduction: Reduction::SumOver(mask(&[3, 5], DType::Bool)), ..Default::default() };
+    refuses(triplet.loss(x, 0.0, x), &["triplet_margin"]);
+    let reduction = Reduction::MeanOver(mask(&[5], DType::Bool));
+    refuses(
+        CrossEntropy { reduction, ..Default::default() }.loss(x, &targets),
+        &["cross_entropy: the mask is bool [5]"],
+    );
+    let reduction = Reduction::MeanOver(mask(&[3, 1], DType::Bool));
+    refuses(
+        loss::mixture_nll_with(x, x.unsqueeze(-1), x.unsqueeze(-1), &data(&[3, 1], 1), reduction),
+        &["mixture_nll: the mask"],
+    );
+    let broken = x.matmul(x);
+    for loss in [loss::l1(broken, 0.0), loss::l1(x, broken), loss::mixture_nll(x, broken, x, x)] {
+        refuses_as(loss, "matmul");
+    }
+    // Nothing counts: as without a mask, the mean of nothing is NaN, and the sum is 0.
+    let tape = Tape::new();
+    let (x, none) = (tape.var(data(&[3, 5], 1)), tape.zeros([3], DType::Bool));
+    assert!(loss::mse_with(x, 0.0, Reduction::MeanOver(none)).item().is_ok_and(f64::is_nan));
+    let sum = loss::mse_with(x, 0.0, Reduction::SumOver(none)).backward().unwrap();
+    assert_eq!((sum.loss().item().unwrap(), sum.wrt(x).unwrap().to_f64_vec()), (0.0, vec![0.0; 15]));
+}
+
+fn refuses_as(loss: Var<'_>, operation: &str) {
+    assert_eq!(loss.item().unwrap_err().op(), operation);
+}
+
+#[test]
+fn ctc_says_what_it_expects() {
+    let tape = Tape::new();
+    let x = tape.var(data(&[4, 2, 3], 1));
+    let lists = |a: &[i64], b: &[i64]| [a.to_vec(), b.to_vec()];
+    let fine = lists(&[1], &[2]);
+    refuses(
+        loss::ctc(x.get(1, 0), &fine, &[4, 4]),
+        &["ctc: the log-probabilities are f64 [4, 3]", "[T, B, C]", "unsqueeze"],
+    );
+    refuses(loss::ctc(x, &fine[..1], &[4, 4]), &["ctc: 1 lists of labels and 2 lengths for 2 sequences"]);
+    refuses(loss::ctc(x, &fine, &[4]), &["2 lists of labels and 1 lengths"]);
+    refuses(loss::ctc(x, &fine, &[4, 5]), &["ctc: sequence 1 has length 5, but there are 4 steps"]);
+    let range = "none of the 3 classes";
+    refuses(loss::ctc(x, &lists(&[1], &[2, 3]), &[4, 4]), &["label 1 of sequence 1 is 3", range, "without padding"]);
+    refuses(loss::ctc(x, &lists(&[-1], &[2]), &[4, 4]), &["label 0 of sequence 0 is -1", range]);
+    refuses(loss::ctc(x, &lists(&[1, 0], &[2]), &[4, 4]), &["label 1 of sequence 0 is 0, the blank"]);
+    refuses(Ctc { blank: 3, ..Default::default() }.loss(x, &fine, &[4, 4]), &["ctc: the blank is 3, but there are 3"]);
+    let reduction = Reduction::MeanOver(tape.zeros([3], DType::Bool));
+    refuses(
+        Ctc { reduction, ..Default::default() }.loss(x, &fine, &[4, 4]),
+        &["ctc: the mask is bool [3], the losses are [2]"],
+    );
+    refuses_as(loss::ctc(x.matmul(x), &fine, &[4, 4]), "matmul");
+    refuses(
+        loss::ctc(tape.zeros([4, 2, 3], DType::I64), &fine, &[4, 4]),
+        &["ctc: the log-probabilities are i64 [4, 2, 3]"],
+    );
+}
+
+#[test]
+fn the_field_says_what_it_expects() {
+    let crf = Crf::new(3, &mut rand::rngs::StdRng::seed_from_u64(0));
+    crf.set_dtype(DType::F64).unwrap();
+    let tape = Tape::new();
+    let e = tape.var(data(&[4, 2, 3], 1));
+    let tags = Tensor::zeros([4, 2], DType::I64);
+    refuses(crf.log_likelihood(e, &tags, &[4]), &["crf: the emissions are [4, 2, 3], for 3 tags and 1 lengths"]);
+    refuses(crf.log_partition(e.narrow(-1, 0, 2), &[4, 4]), &["crf: the emissions are [4, 2, 2], for 3 tags"]);
+    refuses(crf.viterbi(e, &[4, 0]).1, &["crf: sequence 1 has length 0, expected 1 to 4", "leave out"]);
+    refuses(crf.viterbi(e, &[5, 1]).0, &["sequence 0 has length 5"]);
+    says(&crf.decode(e, &[5, 1]).unwrap_err(), &["sequence 0 has length 5"]);
+    let turned = Tensor::zeros([2, 4], DType::I64);
+    refuses(crf.log_likelihood(e, &turned, &[4, 4]), &["crf: the tags are [2, 4], the emissions [4, 2, 3]"]);
+    let wrong = Tensor::full([4, 2], 3.0, DType::I64);
+    let outside = crf.log_likelihood(e, &wrong, &[4, 1]).sum();
+    refuses(outside, &["crf: index 3 at position [0, 0] is out of range"]);
+    refuses(crf.log_likelihood(e, &data(&[4, 2], 1), &[4, 4]), &["crf", "f64"]);
+    refuses(crf.log_partition(tape.zeros([0, 0, 3], DType::F64), &[]), &["have no steps"]);
+    refuses_as(crf.log_partition(e.matmul(e), &[4, 4]), "matmul");
 }
 
 /// Gradients of a two-parameter module, with that of the second replaced.

@@ -203,7 +203,7 @@ fn the_article_trains_as_in_pytorch() -> Result<()> {
     Ok(())
 }
 
-const REDUCTIONS: [(&str, Reduction); 3] =
+const REDUCTIONS: [(&str, Reduction<'static>); 3] =
     [("mean", Reduction::Mean), ("sum", Reduction::Sum), ("none", Reduction::None)];
 
 /// Checks one loss and its gradient under every reduction.
@@ -211,7 +211,7 @@ fn reductions(
     fixture: &Fixture,
     case: &str,
     input: &str,
-    loss: impl for<'t> Fn(Var<'t>, Reduction) -> Var<'t>,
+    loss: impl for<'t> Fn(Var<'t>, Reduction<'t>) -> Var<'t>,
 ) -> Result<()> {
     for (name, reduction) in REDUCTIONS {
         let tape = Tape::new();

@@ -35,6 +35,11 @@ impl<'t> Cx<'t> {
         Cx { key: Some(self.tape.constant(seed)), ..self }
     }
 
+    /// The same pass with a random key that is a value: in a loop, one for each step.
+    pub fn with_key(self, key: Var<'t>) -> Cx<'t> {
+        Cx { key: Some(key), ..self }
+    }
+
     /// The same pass with a key of its own, derived from this one's by a number: one for each random part of a model.
     #[track_caller]
     pub fn fold_in(self, data: i64) -> Cx<'t> {
