@@ -11,6 +11,7 @@ use wengert_autograd::{Checkpoint, DType, ParamTree, Path, Result, ScanOptions, 
 /// The input is time-major, `[T, B, I]` (or `[T, B]` of integers, for a cell that takes tokens). Layer 0 reads it, every
 /// further layer reads the outputs of the one below.
 #[derive(Clone, Debug, Module)]
+#[module(kind = "rnn")]
 pub struct Rnn<C> {
     /// The cells, lowest layer first.
     pub layers: Vec<C>,

@@ -1,9 +1,8 @@
 //! The long short-term memory cell with forget gate.
 
 use crate::cell::Cell;
-use crate::cells::Gate;
 use crate::cx::Cx;
-use crate::{Module, init};
+use crate::{Gate, Module, init};
 use rand::Rng;
 use wengert_autograd::{Error, ErrorKind, Param, Result, Tensor, Var};
 
@@ -18,6 +17,7 @@ use wengert_autograd::{Error, ErrorKind, Param, Result, Tensor, Var};
 /// The gates are columns of one matrix, in PyTorch's order i, f, g, o: `w = [W_i W_f W_g W_o]`. A clone shares the parameters.
 /// Other formulas are cells of their own: `PeepholeLstmCell`, `CoupledLstmCell`, `LayerNormLstmCell`.
 #[derive(Clone, Debug, Module)]
+#[module(kind = "lstm")]
 pub struct LstmCell {
     /// Input weights `[I, 4H]`.
     pub w: Param,
