@@ -25,5 +25,11 @@ pub mod prelude {
 
 /// The programs in the guides run as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../docs/checking-gradients.md")]
-mod guides {}
+mod guides {
+    #[doc = include_str!("../docs/checking-gradients.md")]
+    mod checking_gradients {}
+    #[doc = include_str!("../docs/custom-cells.md")]
+    mod custom_cells {}
+    #[doc = include_str!("../docs/from-pytorch.md")]
+    mod from_pytorch {}
+}
