@@ -54,7 +54,7 @@ pub struct Options {
     hidden: u32,
 
     /// Training steps, of 16 pieces of 64 characters.
-    #[arg(long, value_name = "N", default_value = "6000", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    #[arg(long, value_name = "N", default_value = "5000", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     steps: u32,
 
     /// Goes on from a saved file; the other options should be those it was saved with.

@@ -1,10 +1,13 @@
 //! From the names of a file to those that a module asks for.
 
+/// A rule of the user's own.
+type Rule<'r> = Box<dyn Fn(&str) -> Option<String> + 'r>;
+
 /// A rule for names.
 pub(super) enum Rename<'r> {
     /// Texts that `*` stands for are kept.
     Pattern(String, String),
-    With(Box<dyn Fn(&str) -> Option<String> + 'r>),
+    With(Rule<'r>),
 }
 
 impl Rename<'_> {

@@ -4,6 +4,7 @@ use super::layout::{self, Names, Place};
 use super::rename::Rename;
 use super::report::Report;
 use super::{Error, load_tensors, write};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path as FilePath;
 use wengert_autograd::{Param, ParamId, ParamTree, Tensor};
@@ -143,10 +144,15 @@ impl<'r> Weights<'r> {
         for (before, tensor) in tensors {
             let name = self.renames.iter().try_fold(before.clone(), |name, rule| rule.apply(name));
             let Some(name) = name else { continue };
-            if given.contains_key(&name) {
-                report.misfits.push(format!("'{name}' is the name of two tensors, one of them '{before}' in the file"));
-            } else {
-                given.insert(name, tensor);
+            match given.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(tensor);
+                }
+                Entry::Occupied(taken) => {
+                    let name = taken.key();
+                    let problem = format!("'{name}' is the name of two tensors, one of them '{before}' in the file");
+                    report.misfits.push(problem);
+                }
             }
         }
         given
