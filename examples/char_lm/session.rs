@@ -50,7 +50,7 @@ impl Session {
         self.carried = Some(Carried::of(&state)?);
         drop(tape);
         clip_grad_norm(&self.net, &mut gradients, 1.0)?;
-        self.adam.lr = Cosine { from: 3e-3, to: 1e-4, steps: self.steps }.warm_up(20).at(self.step);
+        self.adam.lr = Cosine { from: 4e-3, to: 1e-4, steps: self.steps }.warm_up(20).at(self.step);
         self.adam.step(&self.net, &gradients)?;
         self.step += 1;
         Ok(gradients.loss().item()?)
