@@ -11,8 +11,8 @@ pub use wengert_optim as optim;
 /// What a program that defines and trains a network uses.
 pub mod prelude {
     pub use wengert_autograd::{
-        Checkpoint, Conv1dOptions, DType, Error, Gradients, Operand, Param, ParamTree, Result, ScanOptions, Shape,
-        Tape, Tensor, Tree, Var,
+        Checkpoint, Compiled, Conv1dOptions, DType, Error, Gradients, Operand, Param, ParamTree, Result, ScanOptions,
+        Shape, Tape, Tensor, Tree, Var,
     };
     pub use wengert_nn::cells::*;
     pub use wengert_nn::dropout::{RecurrentDropout, WeightDrop, Zoneout};
@@ -29,5 +29,11 @@ pub mod prelude {
 
 /// The programs in the guides run as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../docs/checking-gradients.md")]
-mod guides {}
+mod guides {
+    #[doc = include_str!("../docs/checking-gradients.md")]
+    mod checking_gradients {}
+    #[doc = include_str!("../docs/custom-cells.md")]
+    mod custom_cells {}
+    #[doc = include_str!("../docs/from-pytorch.md")]
+    mod from_pytorch {}
+}

@@ -464,3 +464,11 @@ fn a_step_takes_one_step() {
     let (y, _) = net.step(tape.constant(Tensor::zeros([2, 3], DType::F32)), net.init(&cx, 2));
     assert_eq!(y.shape().unwrap()[..], [2, 4]);
 }
+
+/// The guide shows the cell that the example trains, and that its other snippets include.
+#[test]
+fn the_cell_of_the_guide_is_that_of_the_example() {
+    let guide = include_str!("../docs/custom-cells.md");
+    let cell = include_str!("../examples/custom_cell/cell.rs");
+    assert!(guide.contains(&format!("```rust\n{cell}```")), "docs/custom-cells.md shows another cell");
+}

@@ -36,6 +36,8 @@ mod shape;
 mod tape;
 mod tensor;
 mod tensor_fmt;
+#[cfg(feature = "ndarray")]
+mod tensor_ndarray;
 mod tensor_views;
 mod tree;
 mod var;

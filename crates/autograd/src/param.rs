@@ -88,7 +88,11 @@ impl fmt::Debug for Param {
 
 /// The dotted path of a parameter or a leaf in a tree: `layers.0.w`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Path(String);
+pub struct Path {
+    text: String,
+    /// How long the path was where a module of a kind began, outermost first.
+    kinds: Vec<(usize, &'static str)>,
+}
 
 impl Path {
     /// The empty path, of the tree itself.
@@ -99,26 +103,39 @@ impl Path {
     /// Calls `f` with `name` appended to the path.
     pub fn within<R>(&mut self, name: impl fmt::Display, f: impl FnOnce(&mut Path) -> R) -> R {
         use std::fmt::Write;
-        let len = self.0.len();
+        let len = self.text.len();
         if len > 0 {
-            self.0.push('.');
+            self.text.push('.');
         }
         // Writing to a string cannot fail.
-        let _ = write!(self.0, "{name}");
+        let _ = write!(self.text, "{name}");
         let result = f(self);
-        self.0.truncate(len);
+        self.text.truncate(len);
         result
+    }
+
+    /// Calls `f` with a note that the module at this path is of a kind. `#[module(kind = "..")]` of the derive does.
+    pub fn of_kind<R>(&mut self, kind: &'static str, f: impl FnOnce(&mut Path) -> R) -> R {
+        self.kinds.push((self.text.len(), kind));
+        let result = f(self);
+        self.kinds.pop();
+        result
+    }
+
+    /// The modules of known kind that the path leads through, outermost first, each as its path and kind.
+    pub fn kinds(&self) -> impl DoubleEndedIterator<Item = (&str, &'static str)> {
+        self.kinds.iter().map(|(len, kind)| (&self.text[..*len], *kind))
     }
 
     /// The path as text; empty for the root.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "." } else { &self.0 })
+        f.write_str(if self.text.is_empty() { "." } else { &self.text })
     }
 }
 

@@ -6,12 +6,13 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
-use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, GenericParam, Ident, Result, Type};
+use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, GenericParam, Ident, LitStr, Result, Type};
 
 /// Implements `ParamTree`: the parameters of a struct (or enum) are those of its fields, under the fields' names.
 ///
 /// Every field is a parameter, a module, a `Vec`, `Option`, array or tuple of modules, or a plain value (a number, a
-/// string, a flag), which holds no parameters. `#[module(skip)]` leaves a field out.
+/// string, a flag), which holds no parameters. `#[module(skip)]` leaves a field out. `#[module(kind = "lstm")]` on the type says
+/// what its fields are to formats that other frameworks read; the kinds are those of `wengert_nn::io`.
 #[proc_macro_derive(Module, attributes(module))]
 pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand(input, module)
@@ -74,6 +75,22 @@ fn skipped(attributes: &[Attribute], attribute: &str) -> Result<bool> {
     Ok(skip)
 }
 
+/// What `#[module(kind = "..")]` of a type says.
+fn kind(attributes: &[Attribute]) -> Result<Option<LitStr>> {
+    let mut kind = None;
+    for found in attributes.iter().filter(|a| a.path().is_ident("module")) {
+        found.parse_nested_meta(|meta| {
+            if meta.path.is_ident("kind") {
+                kind = Some(meta.value()?.parse()?);
+                Ok(())
+            } else {
+                Err(meta.error("expected `kind = \"..\"`; `skip` belongs to a field"))
+            }
+        })?;
+    }
+    Ok(kind)
+}
+
 /// `{ a: field_0, b: field_1 }` or `(field_0, field_1)`, as pattern or literal.
 fn bindings(fields: &Fields, named: &[Named<'_>]) -> TokenStream {
     let each = named.iter().map(|n| {
@@ -121,6 +138,10 @@ fn module(input: DeriveInput) -> Result<TokenStream> {
     let (generics, arguments, _) = input.generics.split_for_impl();
     let predicates = input.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
     let body = if arms.is_empty() { quote!(match *self {}) } else { quote!(match self { #(#arms)* }) };
+    let body = match kind(&input.attrs)? {
+        Some(kind) => quote!(path.of_kind(#kind, |path| { let _ = &path; #body })),
+        None => body,
+    };
     Ok(quote! {
         #[automatically_derived]
         impl #generics ::wengert::autograd::ParamTree for #name #arguments

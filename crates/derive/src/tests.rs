@@ -16,6 +16,10 @@ fn modules() {
     assert_eq!(refused("struct S { #[module(ignore)] w: Param }"), "expected `skip`");
     assert!(expand(module, "struct S { #[module(skip)] notes: Notes }").is_ok());
     assert!(expand(module, "enum Never {}").is_ok_and(|text| text.contains("match * self { }")));
+    // A kind stands on the type.
+    let text = expand(module, "#[module(kind = \"lstm\")] struct S { w: Param }").expect("a module");
+    assert!(text.contains("path . of_kind (\"lstm\" ,"), "{text}");
+    assert_eq!(refused("#[module(skip)] struct S;"), "expected `kind = \"..\"`; `skip` belongs to a field");
     // Bounds only where a type parameter asks for one.
     let text = expand(module, "struct S<T> { a: Vec<T>, b: Private }").expect("a module");
     assert!(text.contains("Vec < T > : :: wengert :: autograd :: ParamTree"));

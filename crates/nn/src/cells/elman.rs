@@ -25,6 +25,7 @@ pub enum Activation {
 ///
 /// It is PyTorch's `nn.RNN`, with `b = bias_ih + bias_hh`. A clone shares the parameters.
 #[derive(Clone, Debug, Module)]
+#[module(kind = "elman")]
 pub struct ElmanCell {
     /// Input weights `[I, H]`.
     pub w: Param,

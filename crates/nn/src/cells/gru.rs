@@ -18,6 +18,7 @@ use wengert_autograd::{Param, Var};
 /// The gates are columns of one matrix, in PyTorch's order r, z, n. Of PyTorch's biases `b` is `bias_ih`, with the r and z
 /// entries of `bias_hh` added, and `b_u` is the n entries of `bias_hh`. A clone shares the parameters.
 #[derive(Clone, Debug, Module)]
+#[module(kind = "gru")]
 pub struct GruCell {
     /// Input weights `[I, 3H]`.
     pub w: Param,

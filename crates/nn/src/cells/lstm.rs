@@ -1,10 +1,9 @@
 //! The long short-term memory cell with forget gate.
 
 use crate::cell::Cell;
-use crate::cells::Gate;
 use crate::cx::Cx;
 use crate::dropout::{Gated, Product, plain};
-use crate::{Module, init};
+use crate::{Gate, Module, init};
 use rand::Rng;
 use wengert_autograd::{Error, ErrorKind, Param, Result, Tensor, Var};
 
@@ -17,8 +16,8 @@ use wengert_autograd::{Error, ErrorKind, Param, Result, Tensor, Var};
 /// ```
 ///
 /// The gates are columns of one matrix, in PyTorch's order i, f, g, o: `w = [W_i W_f W_g W_o]`. A clone shares the parameters.
-/// Other formulas are cells of their own: `PeepholeLstmCell`, `CoupledLstmCell`, `LayerNormLstmCell`.
 #[derive(Clone, Debug, Module)]
+#[module(kind = "lstm")]
 pub struct LstmCell {
     /// Input weights `[I, 4H]`.
     pub w: Param,
@@ -71,11 +70,10 @@ impl LstmCell {
     #[track_caller]
     pub fn from_tensors(w: Tensor, u: Tensor, b: Tensor) -> Result<LstmCell> {
         let hidden = u.shape().first().copied().unwrap_or(0);
-        let gates = 4 * hidden;
         let all = [("w", &w), ("u", &u), ("b", &b)];
-        let shapes = w.shape().rank() == 2 && w.shape()[1] == gates && *u.shape() == [hidden, gates];
-        let types = u.dtype().is_float() && all.iter().all(|(_, t)| t.dtype() == u.dtype());
-        if !shapes || *b.shape() != [gates] || !types {
+        let shapes = w.shape().rank() == 2 && w.shape()[1] == 4 * hidden && *u.shape() == [hidden, 4 * hidden];
+        let one_type = u.dtype().is_float() && all.iter().all(|(_, t)| t.dtype() == u.dtype());
+        if !shapes || *b.shape() != [4 * hidden] || !one_type {
             let found = all.map(|(name, t)| format!("{name} {} {}", t.dtype(), t.shape())).join(", ");
             let remedy = "expected w [I, 4H], u [H, 4H], b [4H], all f32 or all f64";
             return Err(Error::new(ErrorKind::Shape, "LstmCell::from_tensors", format!("found {found}"), remedy));

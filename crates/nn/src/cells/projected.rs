@@ -40,6 +40,7 @@ recurrent!(LstmCell, PeepholeLstmCell, CoupledLstmCell, LayerNormLstmCell);
 /// assert_eq!(cell.cell.u.value().shape()[..], [16, 256]);
 /// ```
 #[derive(Clone, Debug, Module)]
+#[module(kind = "projected")]
 pub struct Projected<C> {
     /// The cell, with recurrent weights of P rows.
     pub cell: C,

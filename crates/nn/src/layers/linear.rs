@@ -6,6 +6,7 @@ use wengert_autograd::{Param, Var};
 
 /// `y = x·W + b` over the last axis: `[.., I] -> [.., O]`.
 #[derive(Clone, Debug, Module)]
+#[module(kind = "linear")]
 pub struct Linear {
     /// `[I, O]`.
     pub weight: Param,

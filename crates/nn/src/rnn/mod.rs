@@ -35,6 +35,7 @@ use wengert_autograd::{Checkpoint, DType, Result, Tape};
 /// cells: [`Zoneout`](crate::Zoneout), [`WeightDrop`](crate::WeightDrop), [`RecurrentDropout`](crate::RecurrentDropout),
 /// [`Learned`](crate::Learned), [`Projected`](crate::Projected), [`Clipped`](crate::Clipped).
 #[derive(Clone, Debug, Module)]
+#[module(kind = "rnn")]
 pub struct Rnn<L> {
     /// The layers, lowest first.
     pub layers: Vec<L>,
