@@ -73,6 +73,11 @@ impl Carried {
         Ok(skeleton.with_leaves(&vars))
     }
 
+    /// A state of the [`leaves`](Carried::leaves) of another: one that was saved.
+    pub fn from_leaves(leaves: Vec<(String, Tensor)>) -> Carried {
+        Carried { leaves }
+    }
+
     /// The values, with their paths in the state.
     pub fn leaves(&self) -> &[(String, Tensor)] {
         &self.leaves

@@ -2,7 +2,7 @@
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path as FilePath, PathBuf};
 use wengert_autograd::{DType, Param, ParamId, ParamTree, Path, Tensor};
@@ -99,9 +99,8 @@ pub fn save_tensors(
     path: impl AsRef<FilePath>,
 ) -> Result<(), Error> {
     let path = path.as_ref();
-    let views = tensors.into_iter().map(|(name, tensor)| (name, to_bytes(&tensor)));
-    let bytes =
-        safetensors::serialize(views, None).map_err(|e| Error::Format { path: path.into(), reason: e.to_string() })?;
+    let bytes = to_bytes(tensors, HashMap::new())
+        .map_err(|e| Error::Format { path: path.into(), reason: e.to_string() })?;
     let file = |source| Error::File { path: path.into(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
     let mut temporary = temporary_file(folder).map_err(file)?;
@@ -170,19 +169,42 @@ pub fn load(module: &impl ParamTree, path: impl AsRef<FilePath>) -> Result<(), E
 pub fn load_tensors(path: impl AsRef<FilePath>) -> Result<Vec<(String, Tensor)>, Error> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.into(), source })?;
-    let format = |reason: String| Error::Format { path: path.into(), reason };
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
-    let mut all = Vec::new();
-    for (name, view) in file.tensors() {
-        let tensor = from_bytes(view.dtype(), view.shape(), view.data())
-            .ok_or_else(|| format(format_args!("'{name}' has element type {:?}", view.dtype()).to_string()))?;
-        all.push((name, tensor));
-    }
-    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let (all, _) = from_bytes(&bytes).map_err(|reason| Error::Format { path: path.into(), reason })?;
     Ok(all)
 }
 
-fn to_bytes(tensor: &Tensor) -> Bytes {
+/// The bytes of a safetensors file with named tensors and metadata.
+///
+/// # Errors
+/// What the format refuses, such as two tensors of one name.
+pub fn to_bytes(
+    tensors: impl IntoIterator<Item = (String, Tensor)>,
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>, String> {
+    let views = tensors.into_iter().map(|(name, tensor)| (name, view(&tensor)));
+    let metadata = (!metadata.is_empty()).then_some(metadata);
+    safetensors::serialize(views, metadata).map_err(|e| e.to_string())
+}
+
+/// The tensors of a safetensors file, in the order of their names, and its metadata.
+///
+/// # Errors
+/// If the bytes are not in the format, or an element type is not F32, F64, I64 or Bool.
+#[allow(clippy::type_complexity)]
+pub fn from_bytes(bytes: &[u8]) -> Result<(Vec<(String, Tensor)>, HashMap<String, String>), String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    let mut all = Vec::new();
+    for (name, view) in file.tensors() {
+        let tensor = tensor(view.dtype(), view.shape(), view.data())
+            .ok_or_else(|| format!("'{name}' has element type {:?}", view.dtype()))?;
+        all.push((name, tensor));
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok((all, header.metadata().clone().unwrap_or_default()))
+}
+
+fn view(tensor: &Tensor) -> Bytes {
     // `to_vec` of the tensor's own type cannot fail.
     macro_rules! bytes {
         ($dtype:ident, $type:ty, $v:ident => $map:expr) => {
@@ -198,7 +220,7 @@ fn to_bytes(tensor: &Tensor) -> Bytes {
     Bytes { dtype, shape: tensor.shape().to_vec(), data }
 }
 
-fn from_bytes(dtype: Dtype, shape: &[usize], data: &[u8]) -> Option<Tensor> {
+fn tensor(dtype: Dtype, shape: &[usize], data: &[u8]) -> Option<Tensor> {
     macro_rules! values {
         ($type:ty, $size:literal) => {{
             let (values, _) = data.as_chunks::<$size>();
