@@ -1,12 +1,24 @@
 //! What stands around a training loop: pieces, not a framework.
 #![forbid(unsafe_code)]
 
-mod batches;
 mod checkpoint;
+mod data;
 mod error;
+mod folds;
+#[cfg(feature = "plot")]
+pub mod plot;
+mod range_test;
 mod seeds;
+mod stopping;
 
-pub use batches::Batches;
 pub use checkpoint::{Checkpointed, Checkpoints, Parts, Resumed, Value};
+#[cfg(feature = "bpe")]
+pub use data::Bpe;
+#[cfg(feature = "csv")]
+pub use data::Table;
+pub use data::{Batches, Padded, Piece, Standard, Stream, Vocabulary, Windows, pad, take};
 pub use error::{Error, Result};
+pub use folds::{Fold, WalkForward, k_fold, split};
+pub use range_test::{RangeFound, RangeTest};
 pub use seeds::{Random, Seeds, permutation};
+pub use stopping::EarlyStopping;
