@@ -5,8 +5,11 @@ mod checkpoint;
 mod data;
 mod error;
 mod folds;
+mod log;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "progress")]
+mod progress;
 mod range_test;
 mod seeds;
 mod stopping;
@@ -19,6 +22,9 @@ pub use data::Table;
 pub use data::{Batches, Padded, Piece, Standard, Stream, Vocabulary, Windows, pad, take};
 pub use error::{Error, Result};
 pub use folds::{Fold, WalkForward, k_fold, split};
+pub use log::{CsvLog, JsonLog, Log, TensorBoard};
+#[cfg(feature = "progress")]
+pub use progress::Progress;
 pub use range_test::{RangeFound, RangeTest};
 pub use seeds::{Random, Seeds, permutation};
 pub use stopping::EarlyStopping;
