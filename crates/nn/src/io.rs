@@ -99,8 +99,8 @@ pub fn save_tensors(
     path: impl AsRef<FilePath>,
 ) -> Result<(), Error> {
     let path = path.as_ref();
-    let bytes = to_bytes(tensors, HashMap::new())
-        .map_err(|e| Error::Format { path: path.into(), reason: e.to_string() })?;
+    let bytes =
+        to_bytes(tensors, HashMap::new()).map_err(|e| Error::Format { path: path.into(), reason: e.to_string() })?;
     let file = |source| Error::File { path: path.into(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
     let mut temporary = temporary_file(folder).map_err(file)?;

@@ -132,18 +132,17 @@ impl Average {
     /// # Errors
     /// If the averages are not those of the module's float parameters; nothing changes then.
     #[track_caller]
-    pub fn load_state(
-        &mut self,
-        module: &impl ParamTree,
-        (count, named): (u64, Vec<(String, Tensor)>),
-    ) -> Result<()> {
+    pub fn load_state(&mut self, module: &impl ParamTree, (count, named): (u64, Vec<(String, Tensor)>)) -> Result<()> {
         let given = named.len();
         let mut named: HashMap<String, Tensor> = named.into_iter().collect();
         let params = module.params();
         let values = params.iter().filter_map(|(name, param)| Some((param.id(), named.remove(name)?))).collect();
         let next = Average { decay: self.decay, count, values, swapped: false };
         if next.values.len() != given || (count > 0) != (given > 0) {
-            let found = format!("{given} averages of {count} values are given, of which {} are the module's", next.values.len());
+            let found = format!(
+                "{given} averages of {count} values are given, of which {} are the module's",
+                next.values.len()
+            );
             return Err(Error::new(ErrorKind::Value, "Average", found, "give the state of an average of this module"));
         }
         next.params(module)?;
