@@ -21,11 +21,7 @@ const LAYERS: [Layer; 8] = [
         folder: "crates/train",
         below: &["wengert-kernels", "wengert-autograd", "wengert-nn", "wengert-optim"],
     },
-    Layer {
-        name: "wengert",
-        folder: "",
-        below: &["wengert-autograd", "wengert-nn", "wengert-optim", "wengert-train"],
-    },
+    Layer { name: "wengert", folder: "", below: &["wengert-autograd", "wengert-nn", "wengert-optim", "wengert-train"] },
     Layer { name: "wengert-bench", folder: "crates/bench", below: &["wengert", "wengert-kernels"] },
 ];
 

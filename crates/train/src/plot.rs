@@ -109,7 +109,9 @@ impl Plot {
         let x = bounds(&mut points.iter().map(|(x, _)| *x));
         let (low, high) = bounds(&mut points.iter().map(|(_, y)| *y));
         let margin = if high > low { 0.05 * (high - low) } else { 1.0 };
-        let y = self.range.clone().unwrap_or(low - margin..high + margin);
+        // Above the curves there is room for the legend.
+        let legend = 0.055 * (self.lines.len() + self.mark.iter().len()) as f64;
+        let y = self.range.clone().unwrap_or(low - margin..high + margin + legend * (high - low));
         let mut svg = String::new();
         let drawn = {
             let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();

@@ -88,10 +88,9 @@ fn train(folder: &Path, epochs: u64) -> Result<(), Box<dyn std::error::Error>> {
             run.average.update(&run.net)?;
             run.losses.push(gradients.loss().item()?);
             let step = run.losses.len() as u64;
-            match checkpoints.save(step, &mut run) {
-                // A run whose disk is full goes on.
-                Err(error) => println!("not saved: {error}"),
-                Ok(()) => {}
+            // A run whose disk is full goes on.
+            if let Err(error) = checkpoints.save(step, &mut run) {
+                println!("not saved: {error}");
             }
         }
         let last: f64 = run.losses[run.losses.len() - run.batches.per_epoch()..].iter().sum();

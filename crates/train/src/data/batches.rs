@@ -8,14 +8,15 @@ use wengert_kernels::fold_in;
 
 /// Indices of examples in batches, epoch after epoch.
 ///
-/// As an iterator it ends after each epoch and then goes on with the next:
+/// As an iterator it ends after each epoch and then goes on with the next. (A loop that writes a checkpoint inside of an epoch borrows it
+/// step by step: `while let Some(batch) = run.batches.next()`.)
 ///
 /// ```
 /// use wengert_train::{Batches, Seeds};
 /// let mut batches = Batches::new(10, 4)?.shuffled(Seeds::new(0).key("order"));
 /// let mut seen = Vec::new();
 /// while batches.epoch() < 2 {
-///     while let Some(batch) = batches.next() {
+///     for batch in batches.by_ref() {
 ///         assert!(batch.len() == 4 || batch.len() == 2);
 ///         seen.extend(batch);
 ///     }

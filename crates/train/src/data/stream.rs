@@ -14,7 +14,7 @@ use wengert_autograd::Tensor;
 /// let text = Tensor::from_vec((0..9i64).collect(), [9])?;
 /// let mut stream = Stream::next_step(&text, 2, 3)?;
 /// let mut carried = None::<()>;
-/// while let Some(piece) = stream.next() {
+/// for piece in stream.by_ref() {
 ///     if piece.first {
 ///         carried = None;                                     // a new epoch begins
 ///     }
@@ -142,7 +142,7 @@ mod tests {
         for epoch in 0..2 {
             let mut lanes = vec![Vec::new(); 4];
             let mut pieces = 0;
-            while let Some(piece) = stream.next() {
+            for piece in stream.by_ref() {
                 assert_eq!(piece.first, pieces == 0);
                 pieces += 1;
                 let (x, y) = (piece.x.to_vec::<i64>().unwrap(), piece.y.to_vec::<i64>().unwrap());
