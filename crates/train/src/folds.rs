@@ -47,7 +47,7 @@ pub fn split<const P: usize>(n: usize, shares: [f64; P]) -> Result<[Range<usize>
 }
 
 /// `k` rounds in which every example is tested once, by a network that was not trained on it. The examples are shuffled by a key; for a series
-/// in time see [`walk_forward`].
+/// in time see [`WalkForward`].
 ///
 /// ```
 /// let folds = wengert_train::k_fold(10, 3, 42)?;

@@ -156,7 +156,7 @@ fn a_killed_run_ends_as_an_undisturbed_one() {
     let epochs = 10;
     let (wanted, time) = undisturbed(epochs);
     let mut random = Random::new(std::process::id() as i64);
-    let (mut killed, mut ended, mut resumed, mut passed_over) = (0, 0, 0, 0);
+    let (mut killed, mut ended, mut resumed, mut passed_over, mut writing) = (0, 0, 0, 0, 0);
     while killed < kills {
         let folder = tempfile::tempdir().expect("a folder");
         loop {
@@ -177,11 +177,15 @@ fn a_killed_run_ends_as_an_undisturbed_one() {
             }
             assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{output}");
             killed += 1;
+            let mut entries = std::fs::read_dir(folder.path()).expect("a folder").flatten();
+            writing += usize::from(entries.any(|entry| entry.path().extension().is_some_and(|e| e == "part")));
         }
         assert_same(&end(folder.path()), &wanted);
         ended += 1;
     }
-    println!("{killed} kills, {resumed} times resumed, {ended} runs ended as the undisturbed one");
+    println!(
+        "{killed} kills, {writing} of them in a write; {resumed} times resumed, {ended} runs ended as the undisturbed one"
+    );
     // A rename never leaves half a file.
     assert_eq!(passed_over, 0);
 }

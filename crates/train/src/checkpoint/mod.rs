@@ -162,6 +162,16 @@ impl Checkpoints {
         Ok(Some((step, loss.unwrap_or(f64::NAN))))
     }
 
+    /// Sets a run to one file, and gives its step: to look at a run that another program trains, or in a folder that cannot be written to.
+    ///
+    /// # Errors
+    /// If it cannot be read, is damaged, or is not of this run.
+    pub fn load(path: impl AsRef<Path>, run: &mut impl Checkpointed) -> Result<u64> {
+        let Checkpoint { step, contents, .. } = Checkpoint::read(path.as_ref())?;
+        Parts::read(run, contents)?;
+        Ok(step)
+    }
+
     /// The steps of the checkpoints, in order; whether each is whole is not looked at.
     ///
     /// # Errors

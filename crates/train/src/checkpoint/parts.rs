@@ -13,6 +13,9 @@ use wengert_optim::{Average, Optimizer, Transform};
 /// `parts` names each part once. The same list writes a checkpoint and reads it, so that nothing can be saved and not restored;
 /// and what the file holds but the list does not name is an error.
 ///
+/// A schedule is a function of the step, and needs no part. Gradients that wait in an [`Accumulate`](wengert_optim::Accumulate) are none: write checkpoints after
+/// its mean was used.
+///
 /// ```
 /// use wengert_nn::{LstmCell, Rnn};
 /// use wengert_optim::Adam;

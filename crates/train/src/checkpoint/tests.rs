@@ -130,6 +130,10 @@ fn the_last_few_and_the_best_are_kept() {
     let mut best = Run::new(4);
     assert_eq!(checkpoints.load_best(&mut best).unwrap(), Some((1, 0.3)));
     assert_eq!(best.losses.len(), 2);
+    let mut one = Run::new(4);
+    assert_eq!(Checkpoints::load(checkpoints.path(3), &mut one).unwrap(), 3);
+    assert_eq!(one.losses.len(), 4);
+    assert!(Checkpoints::load(folder.path().join("lock"), &mut one).unwrap_err().to_string().contains("no checkpoint"));
     // No file is left over.
     assert_eq!(list(folder.path()).unwrap().len(), 4);
 }
