@@ -7,6 +7,8 @@ pub use wengert_autograd::check;
 pub use wengert_autograd::{set_threads, threads};
 pub use wengert_nn as nn;
 pub use wengert_optim as optim;
+#[cfg(feature = "train")]
+pub use wengert_train as train;
 
 /// What a program that defines and trains a network uses.
 pub mod prelude {

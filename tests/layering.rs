@@ -9,14 +9,19 @@ struct Layer {
     below: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 7] = [
+const LAYERS: [Layer; 8] = [
     Layer { name: "wengert-kernels", folder: "crates/kernels", below: &[] },
     Layer { name: "wengert-autograd", folder: "crates/autograd", below: &["wengert-kernels"] },
     Layer { name: "wengert-derive", folder: "crates/derive", below: &[] },
     Layer { name: "wengert-nn", folder: "crates/nn", below: &["wengert-autograd", "wengert-derive"] },
     // Optimizers know parameter trees, not networks.
     Layer { name: "wengert-optim", folder: "crates/optim", below: &["wengert-autograd", "wengert-derive"] },
-    Layer { name: "wengert", folder: "", below: &["wengert-autograd", "wengert-nn", "wengert-optim"] },
+    Layer {
+        name: "wengert-train",
+        folder: "crates/train",
+        below: &["wengert-kernels", "wengert-autograd", "wengert-nn", "wengert-optim"],
+    },
+    Layer { name: "wengert", folder: "", below: &["wengert-autograd", "wengert-nn", "wengert-optim", "wengert-train"] },
     Layer { name: "wengert-bench", folder: "crates/bench", below: &["wengert", "wengert-kernels"] },
 ];
 

@@ -102,6 +102,54 @@ impl Average {
         Ok(())
     }
 
+    /// The averages by the names of their parameters, and [`count`](Average::count): to be saved.
+    ///
+    /// # Errors
+    /// If the average is [swapped](Average::swap) with the parameters, or the parameters are not those that were averaged.
+    #[track_caller]
+    pub fn state(&self, module: &impl ParamTree) -> Result<(u64, Vec<(String, Tensor)>)> {
+        self.check()?;
+        let params = if self.count == 0 { Vec::new() } else { self.params(module)? };
+        let named = params.into_iter().filter_map(|(name, param)| Some((name, self.get(&param)?.clone())));
+        Ok((self.count, named.collect()))
+    }
+
+    /// Goes on from the [`state`](Average::state) of another, for a module with the same names.
+    ///
+    /// ```
+    /// use wengert_autograd::{Param, Tensor};
+    /// use wengert_optim::Average;
+    /// let net = Param::new(Tensor::scalar(1.0f64));
+    /// let (mut average, mut other) = (Average::equal(), Average::equal());
+    /// average.update(&net)?;
+    /// other.load_state(&net, average.state(&net)?)?;
+    /// net.set(Tensor::scalar(3.0f64))?;
+    /// other.update(&net)?;
+    /// assert_eq!(other.get(&net).unwrap().item()?, 2.0);
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the averages are not those of the module's float parameters; nothing changes then.
+    #[track_caller]
+    pub fn load_state(&mut self, module: &impl ParamTree, (count, named): (u64, Vec<(String, Tensor)>)) -> Result<()> {
+        let given = named.len();
+        let mut named: HashMap<String, Tensor> = named.into_iter().collect();
+        let params = module.params();
+        let values = params.iter().filter_map(|(name, param)| Some((param.id(), named.remove(name)?))).collect();
+        let next = Average { decay: self.decay, count, values, swapped: false };
+        if next.values.len() != given || (count > 0) != (given > 0) {
+            let found = format!(
+                "{given} averages of {count} values are given, of which {} are the module's",
+                next.values.len()
+            );
+            return Err(Error::new(ErrorKind::Value, "Average", found, "give the state of an average of this module"));
+        }
+        next.params(module)?;
+        *self = next;
+        Ok(())
+    }
+
     /// The average of a parameter; while swapped, its trained value.
     pub fn get(&self, param: &Param) -> Option<&Tensor> {
         self.values.get(&param.id())

@@ -52,6 +52,26 @@ impl Plateau {
         Plateau { least, ..self }
     }
 
+    /// What it remembers: the best loss so far, the looks without progress since, and the rest of the cooldown.
+    pub fn state(&self) -> (f64, usize, usize) {
+        (self.best, self.bad, self.cooling)
+    }
+
+    /// Goes on from the [`state`](Plateau::state) of another.
+    ///
+    /// ```
+    /// use wengert_optim::schedule::Plateau;
+    /// let mut plateau = Plateau::new(0.1).patience(1);
+    /// plateau.next(1.0, 3.0);
+    /// let mut other = Plateau::new(0.1).patience(1);
+    /// other.load_state(plateau.state());
+    /// assert_eq!(other.next(1.0, 3.0), 1.0);
+    /// assert_eq!(other.next(1.0, 3.0), 0.1);
+    /// ```
+    pub fn load_state(&mut self, (best, bad, cooling): (f64, usize, usize)) {
+        (self.best, self.bad, self.cooling) = (best, bad, cooling);
+    }
+
     /// The rate after one that gave this loss. Of a value that shall rise, show the negative.
     pub fn next(&mut self, lr: f64, loss: f64) -> f64 {
         /// PyTorch's least change of a rate.

@@ -1,0 +1,262 @@
+//! Checkpoints that are damaged, missing, or of another run.
+
+use super::*;
+use crate::{Batches, Seeds};
+use wengert_autograd::{Gradients, Tape, Tensor, Var};
+use wengert_nn::{Carried, Cx, LstmCell, Rnn};
+use wengert_optim::schedule::Plateau;
+use wengert_optim::{Adam, Average};
+
+/// Something of everything that is kept.
+struct Run {
+    seeds: Seeds,
+    net: Rnn<LstmCell>,
+    adam: Adam,
+    plateau: Plateau,
+    average: Average,
+    batches: Batches,
+    carried: Option<Carried>,
+    losses: Vec<f64>,
+}
+
+impl Checkpointed for Run {
+    fn parts(&mut self, parts: &mut Parts) -> Result<()> {
+        parts.part("seeds", &mut self.seeds)?;
+        parts.params("net", &self.net)?;
+        parts.optimizer("adam", &mut self.adam, &self.net)?;
+        parts.part("plateau", &mut self.plateau)?;
+        parts.average("average", &mut self.average, &self.net)?;
+        parts.part("batches", &mut self.batches)?;
+        parts.carried("carried", &mut self.carried)?;
+        parts.value("losses", &mut self.losses)
+    }
+}
+
+impl Run {
+    fn new(hidden: usize) -> Run {
+        let seeds = Seeds::new(1);
+        Run {
+            seeds,
+            net: Rnn::new(LstmCell::new(1, hidden, &mut seeds.rng("weights"))),
+            adam: Adam::new(0.02),
+            plateau: Plateau::new(0.5).patience(0),
+            average: Average::exponential(0.9),
+            batches: Batches::new(8, 3).expect("a size").shuffled(seeds.key("order")),
+            carried: None,
+            losses: Vec::new(),
+        }
+    }
+
+    fn gradients(&self, batch: &[usize]) -> wengert_autograd::Result<(Gradients, Carried)> {
+        let tape = Tape::new();
+        let key = self.seeds.key_at("noise", self.losses.len() as u64);
+        let cx = Cx::train(&tape).with_seed(key);
+        let x: Vec<f32> = batch.iter().flat_map(|i| [*i as f32 / 8.0; 4]).collect();
+        let x = tape.constant(Tensor::from_vec(x, [4, batch.len(), 1])?);
+        let noise: Var<'_> = tape.uniform(tape.constant(key), [4, batch.len(), 1], x.dtype()?);
+        // The state of three sequences goes on; the smaller batch starts anew.
+        let state = match &self.carried {
+            Some(carried) if batch.len() == 3 => self.net.resume(&cx, 3, carried)?,
+            _ => self.net.init(&cx, batch.len()),
+        };
+        let (y, state) = self.net.forward_from(&cx, x + noise, state);
+        let state = wengert_autograd::Tree::keep(&state);
+        Ok(((y - 0.5).square().mean().backward()?, Carried::of(&state)?))
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let batch = match self.batches.next() {
+            Some(batch) => batch,
+            None => self.batches.next().expect("an epoch has batches"),
+        };
+        let (gradients, carried) = self.gradients(&batch)?;
+        self.carried = Some(carried).filter(|_| batch.len() == 3);
+        self.adam.step(&self.net, &gradients)?;
+        self.average.update(&self.net)?;
+        let loss = gradients.loss().item()?;
+        self.adam.lr = self.plateau.next(self.adam.lr, loss);
+        self.losses.push(loss);
+        Ok(())
+    }
+
+    /// All that a run is, as text.
+    fn bits(&mut self) -> String {
+        let contents = Parts::write(self).expect("it can be written");
+        let tensors = contents
+            .tensors
+            .iter()
+            .map(|(name, t)| format!("{name} {:?} ", t.to_f64_vec().iter().map(|v| v.to_bits()).collect::<Vec<_>>()));
+        tensors.collect::<String>() + &format!("{:?}", contents.texts)
+    }
+}
+
+fn trained(steps: usize) -> Run {
+    let mut run = Run::new(4);
+    (0..steps).try_for_each(|_| run.step()).expect("it trains");
+    run
+}
+
+#[test]
+fn a_run_goes_on_to_the_bit_from_any_step() {
+    let undisturbed = trained(12).bits();
+    for stop in 0..12 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut checkpoints = Checkpoints::new(folder.path()).unwrap();
+        checkpoints.save(stop as u64, &mut trained(stop)).unwrap();
+        let mut run = trained(3);
+        run.adam.lr = 77.0;
+        assert_eq!(checkpoints.resume(&mut run).unwrap().step, Some(stop as u64));
+        assert_eq!(run.losses.len(), stop);
+        (stop..12).for_each(|_| run.step().unwrap());
+        assert_eq!(run.bits(), undisturbed, "stopped after {stop}");
+    }
+}
+
+#[test]
+fn the_last_few_and_the_best_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpoints::new(folder.path()).unwrap().keep(2);
+    let mut run = trained(0);
+    assert_eq!(checkpoints.resume(&mut run).unwrap().to_string(), "starts anew: there is no checkpoint yet");
+    assert_eq!(checkpoints.load_best(&mut run).unwrap(), None);
+    let mut written = Vec::new();
+    for (step, loss) in [0.5, 0.3, f64::NAN, 0.4, 0.3].into_iter().enumerate() {
+        run.step().unwrap();
+        checkpoints.save(step as u64, &mut run).unwrap();
+        written.push(checkpoints.save_best(step as u64, loss, &mut run).unwrap());
+    }
+    assert_eq!(written, [true, true, false, false, false]);
+    assert_eq!(checkpoints.steps().unwrap(), [3, 4]);
+    let mut best = Run::new(4);
+    assert_eq!(checkpoints.load_best(&mut best).unwrap(), Some((1, 0.3)));
+    assert_eq!(best.losses.len(), 2);
+    let mut one = Run::new(4);
+    assert_eq!(Checkpoints::load(checkpoints.path(3), &mut one).unwrap(), 3);
+    assert_eq!(one.losses.len(), 4);
+    assert!(Checkpoints::load(folder.path().join("lock"), &mut one).unwrap_err().to_string().contains("no checkpoint"));
+    // No file is left over.
+    assert_eq!(list(folder.path()).unwrap().len(), 4);
+}
+
+#[test]
+fn damaged_checkpoints_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpoints::new(folder.path()).unwrap().keep(3);
+    let mut run = trained(0);
+    for step in 1..=3 {
+        run.step().unwrap();
+        checkpoints.save(step, &mut run).unwrap();
+    }
+    // A bit in the weights of the last, and the one before cut off.
+    let (last, before) = (checkpoints.path(3), checkpoints.path(2));
+    let mut bytes = fs::read(&last).unwrap();
+    let at = bytes.len() - 5;
+    bytes[at] ^= 1;
+    fs::write(&last, &bytes).unwrap();
+    let bytes = fs::read(&before).unwrap();
+    fs::write(&before, &bytes[..bytes.len() / 2]).unwrap();
+
+    let mut resumed = Run::new(4);
+    let found = checkpoints.resume(&mut resumed).unwrap();
+    assert_eq!((found.step, found.passed_over.len(), resumed.losses.len()), (Some(1), 2, 1));
+    let text = found.to_string();
+    assert!(text.starts_with(&format!("goes on at step 1 of {}", checkpoints.path(1).display())), "{text}");
+    assert!(text.contains("step-00000003.safetensors: damaged: its checksum is "), "{text}");
+    assert!(text.contains("step-00000002.safetensors: damaged"), "{text}");
+
+    // The run goes on: new checkpoints are not taken for older than the damaged ones.
+    let mut checkpoints = checkpoints.keep(1);
+    resumed.step().unwrap();
+    checkpoints.save(2, &mut resumed).unwrap();
+    assert_eq!(checkpoints.resume(&mut Run::new(4)).unwrap().step, Some(2));
+
+    fs::write(checkpoints.path(2), b"").unwrap();
+    let error = checkpoints.resume(&mut Run::new(4)).unwrap_err().to_string();
+    assert!(error.contains("none of its checkpoints can be read; move them away to start anew"), "{error}");
+    assert!(error.contains("no checkpoint: 0 bytes"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpoints::new(folder.path()).unwrap();
+    checkpoints.save(2, &mut trained(2)).unwrap();
+    let says = |error: Error, parts: &[&str]| {
+        let text = error.to_string();
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    };
+    let error = checkpoints.resume(&mut Run::new(5)).unwrap_err();
+    says(
+        error,
+        &["does not fit the run", "in 'net' 'layers.0.w' is f32 [1, 16], expected f32 [1, 20]", "another folder"],
+    );
+    let mut other = Run::new(4);
+    other.seeds = Seeds::new(2);
+    says(checkpoints.resume(&mut other).unwrap_err(), &["'seeds/seed' was 1, and is 2 now"]);
+
+    struct Less(f64);
+    impl Checkpointed for Less {
+        fn parts(&mut self, parts: &mut Parts) -> Result<()> {
+            parts.value("number", &mut self.0)
+        }
+    }
+    says(checkpoints.resume(&mut Less(0.0)).unwrap_err(), &["'number' is missing"]);
+    checkpoints.save(3, &mut Less(0.1)).unwrap();
+    says(checkpoints.resume(&mut Run::new(4)).unwrap_err(), &["'seeds/seed' is missing"]);
+
+    struct More(f64, bool);
+    impl Checkpointed for More {
+        fn parts(&mut self, parts: &mut Parts) -> Result<()> {
+            parts.value("number", &mut self.0)?;
+            if parts.saving() || self.1 { parts.value("other", &mut self.0) } else { Ok(()) }
+        }
+    }
+    checkpoints.save(4, &mut More(0.1, false)).unwrap();
+    says(checkpoints.resume(&mut More(0.0, false)).unwrap_err(), &["it holds 'other', which the run does not name"]);
+
+    struct Twice(f64);
+    impl Checkpointed for Twice {
+        fn parts(&mut self, parts: &mut Parts) -> Result<()> {
+            parts.value("number", &mut self.0)?;
+            parts.value("number", &mut self.0)
+        }
+    }
+    says(checkpoints.save(5, &mut Twice(0.1)).unwrap_err(), &["two parts are named 'number'"]);
+}
+
+#[test]
+fn a_folder_is_of_one_run_and_must_be_writable() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a/b");
+    let held = Checkpoints::new(&path).unwrap();
+    let error = Checkpoints::new(&path).unwrap_err().to_string();
+    assert!(error.contains("another run writes its checkpoints here"), "{error}");
+    drop(held);
+    // What a killed run has left goes.
+    fs::write(path.join("step-00000001.part"), b"half").unwrap();
+    Checkpoints::new(&path).unwrap();
+    assert!(!path.join("step-00000001.part").exists());
+
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let error = Checkpoints::new(&file).unwrap_err().to_string();
+    assert!(error.contains("file: "), "{error}");
+}
+
+#[test]
+fn values_are_given_back_to_the_bit() {
+    fn again<T: Value + PartialEq + fmt::Debug>(value: T) {
+        assert_eq!(T::read(&value.write()).as_ref(), Some(&value));
+    }
+    for number in [0.1, -1e300, f64::MIN_POSITIVE, 5e-324, f64::INFINITY, 1.0 / 3.0] {
+        again(number);
+        again(Some(number));
+    }
+    assert_eq!(f64::read(&(-0.0f64).write()).map(f64::to_bits), Some((-0.0f64).to_bits()));
+    assert!(f64::read(&f64::NAN.write()).unwrap().is_nan());
+    again(None::<f64>);
+    again(vec!["".to_string(), "a 1:b ".into(), "∂".into()]);
+    again(Vec::<String>::new());
+    assert_eq!(Vec::<String>::read("3:ab"), None);
+    assert_eq!(u64::read("-1"), None);
+}
