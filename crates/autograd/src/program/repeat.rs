@@ -21,8 +21,8 @@ impl Packed {
         let from = base + op.b.1;
         let (rows, cols) = op.b.2;
         match buffer {
-            Buffer::F32(v) => Packed::F32(PackedB::pack(Mat::new(&v[from..], op.k, op.n, rows, cols))),
-            Buffer::F64(v) => Packed::F64(PackedB::pack(Mat::new(&v[from..], op.k, op.n, rows, cols))),
+            Buffer::F32(v) => Packed::F32(PackedB::pack_rows(Mat::new(&v[from..], op.k, op.n, rows, cols), op.m)),
+            Buffer::F64(v) => Packed::F64(PackedB::pack_rows(Mat::new(&v[from..], op.k, op.n, rows, cols), op.m)),
             Buffer::Bool(_) | Buffer::I64(_) => unreachable!("products are of floats"),
         }
     }
@@ -88,8 +88,10 @@ impl Machine<'_, '_, '_> {
             return Some(known);
         }
         let packed = match op.dtype {
-            DType::F64 => Packed::F64(PackedB::pack(Mat::new(self.memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1))),
-            _ => Packed::F32(PackedB::pack(Mat::new(self.memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1))),
+            DType::F64 => {
+                Packed::F64(PackedB::pack_rows(Mat::new(self.memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1), op.m))
+            }
+            _ => Packed::F32(PackedB::pack_rows(Mat::new(self.memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1), op.m)),
         };
         packs.0.push((key, packed));
         Some(packs.0.len() - 1)

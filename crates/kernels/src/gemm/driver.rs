@@ -39,8 +39,8 @@ thread_local! {
 pub(super) enum Source<'a, E> {
     /// A view, read in place or packed in scratch memory.
     View(Mat<'a, E>),
-    /// Packed by the caller; the product starts at this column, a multiple of the panel width.
-    Packed(&'a PackedB<E>, usize),
+    /// Packed by the caller.
+    Packed(&'a PackedB<E>),
 }
 
 /// `C = A B` or `C += A B`; the caller has checked the shapes, and that the processor has `isa`.
@@ -119,11 +119,9 @@ fn blocks<E: GemmElem>(
         let mut start = 0;
         while start < k {
             let kc = E::K_BLOCK.min(k - start);
-            let (b_block, b_rs, b_panel) = match b {
-                Source::Packed(b, first) => {
-                    let (block, panel) = b.block(start, first + col);
-                    (block, nr, panel)
-                }
+            // Where B starts, and the columns of a panel, if it is packed.
+            let (b_block, width) = match b {
+                Source::Packed(b) => (b.block(start), Some(b.panel())),
                 Source::View(b) => {
                     // SAFETY: `start < k` and `col < n` address an element of the view; the buffer has room for the
                     // padded block.
@@ -132,12 +130,16 @@ fn blocks<E: GemmElem>(
                         if let Some(buffer) = &mut copy_b {
                             let to = buffer.reserve(kc * cols.next_multiple_of(nr));
                             pack_b(to, from, (b.row_stride(), b.col_stride()), kc, cols, nr);
-                            (to.cast_const(), nr, kc * nr)
+                            (to.cast_const(), Some(nr))
                         } else {
-                            (from, b.row_stride(), nr)
+                            (from, None)
                         }
                     }
                 }
+            };
+            let b_rs = match (b, width) {
+                (Source::View(b), None) => b.row_stride(),
+                (_, width) => width.unwrap_or(nr),
             };
             for (a, c) in items.iter_mut() {
                 let m = a.rows();
@@ -168,16 +170,17 @@ fn blocks<E: GemmElem>(
                             a_cs: a.col_stride(),
                             b: b_block,
                             b_rs,
-                            b_panel,
+                            // Kernels of several panels find them side by side, but for packed ones of the usual width.
+                            b_panel: if width == Some(nr) { kc * nr } else { nr },
                             c: c.as_mut_ptr().add(row * c.row_stride() + col),
                             c_rs: c.row_stride(),
                             tail: kernels.lanes,
-                            ahead: if b_rs == nr { packed_ahead(m) * nr } else { PREFETCH_IN_PLACE * b_rs },
-                            far: n * k * size_of::<E>() > if b_rs == nr { L1_BYTES } else { L2_BYTES },
+                            ahead: b_rs * if width.is_some() { packed_ahead(m) } else { PREFETCH_IN_PLACE },
+                            far: n * k * size_of::<E>() > if width.is_some() { L1_BYTES } else { L2_BYTES },
                             errand: (std::ptr::null(), 0),
                             add: accumulate || start > 0,
                         };
-                        block(kernels, tile, panels, cols, copy_a.is_some(), ahead);
+                        block(kernels, tile, panels, (cols, width), copy_a.is_some(), ahead);
                     }
                     row += panels.rows;
                 }
@@ -188,7 +191,8 @@ fn blocks<E: GemmElem>(
     }
 }
 
-/// One K-block of a block of C. `t` holds the block's operands, with A copied panel by panel if `packed_a`.
+/// One K-block of a block of C of so many columns. `t` holds the block's operands, with A copied panel by panel if `packed_a`, and
+/// B in panels of `width` columns if it is packed.
 ///
 /// # Safety
 /// As [`Kernel`](super::kernel::Kernel), for the whole block.
@@ -197,12 +201,14 @@ unsafe fn block<E: GemmElem>(
     kernels: &Kernels<E>,
     mut t: Tile<E>,
     panels: RowPanels,
-    cols: usize,
+    (cols, width): (usize, Option<usize>),
     packed_a: bool,
     ahead: &mut Ahead<'_>,
 ) {
     let (a, c, a_rs) = (t.a, t.c, t.a_rs);
     let mut col = 0;
+    // The present panel of B, and the columns of it that are done.
+    let (mut panel, mut done) = (t.b, 0);
     while col < cols {
         let step = kernels.step(panels.tallest(), cols - col, panels.count == 1);
         t.tail = step.tail;
@@ -223,7 +229,13 @@ unsafe fn block<E: GemmElem>(
             }
         });
         col += step.cols;
-        t.b = t.b.wrapping_add(step.panels * t.b_panel);
+        done += step.cols;
+        if width.is_some_and(|width| done >= width) {
+            // Whole panels, one or several.
+            panel = panel.wrapping_add(done * t.kc);
+            done = 0;
+        }
+        t.b = panel.wrapping_add(done);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::ahead::ask;
 ///
 /// Element `(i, k)` of A is `a[i * a_rs + k * a_cs]`: any strides, so A is packed for the caches' sake only.
 /// B comes in panels of two vectors: element `(k, j)` is `b[k * b_rs + (j / NR) * b_panel + j % NR]`
-/// with `NR = 2 * LANES`; a row-major B in place is the case `b_panel = NR`.
+/// with `NR = 2 * LANES`; a row-major B in place, or in wider panels, is the case `b_panel = NR`.
 pub(super) struct Tile<E> {
     pub(super) kc: usize,
     pub(super) a: *const E,
@@ -72,6 +72,12 @@ impl<E> Kernels<E> {
         2 * self.lanes
     }
 
+    /// Columns of a panel of B that is packed for products of `rows` rows: for few of them all that the widest kernel takes, so that B
+    /// is read as it lies.
+    pub(super) fn panel_for(&self, rows: usize) -> usize {
+        if rows <= self.wide[0].len() { 8 * self.lanes } else { self.nr() }
+    }
+
     /// The kernels for the first of `cols >= 1` remaining columns and for row panels of at most `rows` rows; for
     /// `one_row_panel` as wide as the registers allow.
     #[inline]
@@ -80,7 +86,7 @@ impl<E> Kernels<E> {
         if one_row_panel {
             for (kernels, panels) in self.wide.into_iter().zip([4, 2]) {
                 if cols >= panels * 2 * l && rows <= kernels.len() {
-                    return Step { kernels, cols: panels * 2 * l, panels, tail: l };
+                    return Step { kernels, cols: panels * 2 * l, tail: l };
                 }
             }
         }
@@ -93,7 +99,7 @@ impl<E> Kernels<E> {
         } else {
             (self.single_masked, cols, cols)
         };
-        Step { kernels, cols, panels: 1, tail }
+        Step { kernels, cols, tail }
     }
 }
 
@@ -103,8 +109,6 @@ pub(super) struct Step<E: 'static> {
     pub(super) kernels: &'static [Kernel<E>],
     /// Columns computed.
     pub(super) cols: usize,
-    /// Panels of B consumed.
-    pub(super) panels: usize,
     /// Lanes of the last vector.
     pub(super) tail: usize,
 }

@@ -179,7 +179,7 @@ fn in_order<E: GemmElem>(items: &mut [(Mat<'_, E>, MatMut<'_, E>)], b: Mat<'_, E
 #[track_caller]
 pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, c: MatMut<'_, E>, accumulate: bool) {
     check("gemm_packed", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
-    driver::product(b.isa(), a, Source::Packed(b, 0), c, accumulate);
+    driver::product(b.isa(), a, Source::Packed(b), c, accumulate);
 }
 
 /// [`gemm`], or with a packed right operand [`gemm_packed`], that asks for memory meanwhile.
@@ -194,31 +194,13 @@ pub(crate) fn gemm_ahead<E: GemmElem>(
 ) {
     let (isa, shape) = b.map_or_else(|b| (b.isa(), (b.rows(), b.cols())), |b| (isa(), (b.rows(), b.cols())));
     check("gemm", (a.rows(), a.cols()), shape, (c.rows(), c.cols()));
-    let b = b.map_or_else(|b| Source::Packed(b, 0), Source::View);
+    let b = b.map_or_else(|b| Source::Packed(b), Source::View);
     driver::products(isa, &mut [(a, c)], b, false, ahead);
 }
 
 /// The steps of k in which a product of these extents has time to ask for other memory.
 pub(crate) fn spare_steps<E: GemmElem>(m: usize, n: usize, k: usize) -> usize {
     driver::spare_steps::<E>(E::kernels(isa()), m, n, k)
-}
-
-/// [`gemm_packed`] with the columns `first .. first + c.cols()` of B only, for callers who split columns between
-/// threads.
-///
-/// # Panics
-/// If the shapes do not fit, or `first` is not a multiple of [`PackedB::panel_cols`].
-#[track_caller]
-pub fn gemm_packed_cols<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, first: usize, c: MatMut<'_, E>, accumulate: bool) {
-    assert!(
-        first.is_multiple_of(b.panel_cols()) && first <= b.cols() && c.cols() <= b.cols() - first,
-        "gemm_packed_cols: columns {first}..{first}+{} of {} columns in panels of {}",
-        c.cols(),
-        b.cols(),
-        b.panel_cols()
-    );
-    check("gemm_packed_cols", (a.rows(), a.cols()), (b.rows(), c.cols()), (c.rows(), c.cols()));
-    driver::product(b.isa(), a, Source::Packed(b, first), c, accumulate);
 }
 
 /// [`gemm`] on a given instruction set, so that tests reach every one of them.

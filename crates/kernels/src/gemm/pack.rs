@@ -58,19 +58,25 @@ pub struct PackedB<E> {
     cols: usize,
     /// `cols`, rounded up to whole panels.
     width: usize,
+    /// Columns of a panel.
+    panel: usize,
     isa: Isa,
 }
 
 impl<E: GemmElem> PackedB<E> {
     /// Packs `b`.
     pub fn pack(b: Mat<'_, E>) -> Self {
-        Self::with_isa(isa(), b)
+        Self::pack_rows(b, usize::MAX)
     }
 
-    /// Packs another matrix into the same memory, which grows if it has to.
-    pub fn repack(&mut self, b: Mat<'_, E>) {
-        let (k, n) = (b.rows(), b.cols());
-        let nr = E::kernels(self.isa).nr();
+    /// Packs `b` for products of `rows` rows, in the layout that is fastest for so many. Products of any number of rows
+    /// can use it.
+    pub fn pack_rows(b: Mat<'_, E>, rows: usize) -> Self {
+        Self::with_isa(isa(), b, rows)
+    }
+
+    fn fill(&mut self, b: Mat<'_, E>) {
+        let (k, n, nr) = (b.rows(), b.cols(), self.panel);
         let width = n.next_multiple_of(nr);
         let to = self.buffer.reserve(k * width);
         (self.rows, self.cols, self.width) = (k, n, width);
@@ -93,14 +99,15 @@ impl<E: GemmElem> PackedB<E> {
     /// # Panics
     /// If the processor lacks the instruction set.
     #[doc(hidden)]
-    pub fn pack_for(isa: Isa, b: Mat<'_, E>) -> Self {
+    pub fn pack_for(isa: Isa, b: Mat<'_, E>, rows: usize) -> Self {
         assert!(available().contains(&isa), "PackedB: this processor lacks {isa:?}");
-        Self::with_isa(isa, b)
+        Self::with_isa(isa, b, rows)
     }
 
-    fn with_isa(isa: Isa, b: Mat<'_, E>) -> Self {
-        let mut packed = Self { buffer: Buffer::from_lines(Vec::new()), rows: 0, cols: 0, width: 0, isa };
-        packed.repack(b);
+    fn with_isa(isa: Isa, b: Mat<'_, E>, rows: usize) -> Self {
+        let panel = E::kernels(isa).panel_for(rows);
+        let mut packed = Self { buffer: Buffer::from_lines(Vec::new()), rows: 0, cols: 0, width: 0, panel, isa };
+        packed.fill(b);
         packed
     }
 
@@ -114,27 +121,21 @@ impl<E: GemmElem> PackedB<E> {
         self.cols
     }
 
-    /// The granularity in which [`gemm_packed_cols`](super::gemm_packed_cols) can address columns.
-    pub fn panel_cols(&self) -> usize {
-        E::kernels(self.isa).nr()
+    /// Columns of a panel.
+    pub(super) fn panel(&self) -> usize {
+        self.panel
     }
 
     pub(super) fn isa(&self) -> Isa {
         self.isa
     }
 
-    /// Where the panel that holds column `col` starts in the K-block that starts at row `start`, and the elements
-    /// between panels.
-    ///
-    /// `col` is a multiple of the panel width and less than `cols`, `start` a multiple of the K-block and less than
-    /// `rows`.
-    pub(super) fn block(&self, start: usize, col: usize) -> (*const E, usize) {
-        let nr = self.panel_cols();
-        let kc = E::K_BLOCK.min(self.rows - start);
-        debug_assert!(start.is_multiple_of(E::K_BLOCK) && col.is_multiple_of(nr) && col < self.cols);
-        let offset = start * self.width + col * kc;
-        // SAFETY: `start < rows` and `col < cols`, so the offset is inside the `rows * width` elements.
-        (unsafe { self.buffer.as_ptr().add(offset) }, kc * nr)
+    /// Where the K-block that starts at row `start`, a multiple of the K-block and less than `rows`, begins: the panels
+    /// of `K-block x panel` elements follow one another.
+    pub(super) fn block(&self, start: usize) -> *const E {
+        debug_assert!(start.is_multiple_of(E::K_BLOCK) && start < self.rows);
+        // SAFETY: `start < rows`, so the offset is inside the `rows * width` elements.
+        unsafe { self.buffer.as_ptr().add(start * self.width) }
     }
 }
 
