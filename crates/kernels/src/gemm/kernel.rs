@@ -72,10 +72,11 @@ impl<E> Kernels<E> {
         2 * self.lanes
     }
 
-    /// Columns of a panel of B that is packed for products of `rows` rows: for few of them all that the widest kernel takes, so that B
-    /// is read as it lies.
-    pub(super) fn panel_for(&self, rows: usize) -> usize {
-        if rows <= self.wide[0].len() { 8 * self.lanes } else { self.nr() }
+    /// Columns of a panel of a B with `cols` columns that is packed for products of `rows` rows: for few rows all that the
+    /// widest kernel takes, so that B is read as it lies.
+    pub(super) fn panel_for(&self, rows: usize, cols: usize) -> usize {
+        let wide = 8 * self.lanes;
+        if rows <= self.wide[0].len() && cols >= wide { wide } else { self.nr() }
     }
 
     /// The kernels for the first of `cols >= 1` remaining columns and for row panels of at most `rows` rows; for

@@ -105,7 +105,7 @@ impl<E: GemmElem> PackedB<E> {
     }
 
     fn with_isa(isa: Isa, b: Mat<'_, E>, rows: usize) -> Self {
-        let panel = E::kernels(isa).panel_for(rows);
+        let panel = E::kernels(isa).panel_for(rows, b.cols());
         let mut packed = Self { buffer: Buffer::from_lines(Vec::new()), rows: 0, cols: 0, width: 0, panel, isa };
         packed.fill(b);
         packed

@@ -6,6 +6,7 @@ use crate::lane::Num;
 use crate::map::{Kernel, Piece, Rows, copy_pieces};
 use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
+use std::num::NonZeroU64;
 
 /// Memory in which tile programs run; kept between runs.
 #[derive(Default)]
@@ -69,6 +70,8 @@ pub(crate) struct Bound<E> {
     writes: Copies<E>,
     /// Elements from row to row of a register.
     step: usize,
+    /// The program to which the rest belongs.
+    serial: Option<NonZeroU64>,
 }
 
 /// The rows of which a small program's operands consist, with the operands' numbers: adjacent lanes, and others.
@@ -127,6 +130,7 @@ impl<E> Default for Bound<E> {
             reads: Copies::default(),
             writes: Copies::default(),
             step: 0,
+            serial: None,
         }
     }
 }
@@ -134,6 +138,12 @@ impl<E> Default for Bound<E> {
 impl<E: Num + Pod> Bound<E> {
     /// Gives the registers of a program their places.
     fn bind(&mut self, program: &TileProgram<E>) {
+        if self.serial == Some(program.serial) {
+            self.moving.iter_mut().for_each(|moving| moving.ahead = 0);
+            return;
+        }
+        // Whole only at the end: a panic on the way leaves nothing that counts as bound.
+        self.serial = None;
         let block = 64 / size_of::<E>();
         let n: usize = program.dims.iter().product();
         let (width, step) = match program.tiling {
@@ -219,6 +229,7 @@ impl<E: Num + Pod> Bound<E> {
             }
             self.calls.push((op.kernel, rows));
         }
+        self.serial = Some(program.serial);
     }
 
     /// Says how many bytes further the next run finds each input and each output buffer; 0: nothing is to be fetched.

@@ -7,6 +7,8 @@
 use crate::map::Kernel;
 use crate::strided::MAX_AXES;
 use smallvec::SmallVec;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 mod bound;
 mod copies;
@@ -74,6 +76,8 @@ pub struct TileProgram<E> {
     tiling: Tiling,
     /// Elements that each input, and each output buffer, must hold.
     needs: (Vec<usize>, Vec<usize>),
+    /// Tells programs apart: registers that are bound to this one need not be bound again.
+    serial: NonZeroU64,
 }
 
 /// How the index space is cut into tiles.
@@ -214,7 +218,9 @@ impl<E: TileLane> TileProgram<E> {
             writes[store.buffer] = Ord::max(writes[store.buffer], end);
         }
         let stores = sinks.into_iter().zip(stores).collect();
-        TileProgram { ops, feeds, stores, sinks: direct, registers, dims, tiling, needs: (reads, writes) }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let serial = NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed)).expect("fewer than 2^64 programs are made");
+        TileProgram { ops, feeds, stores, sinks: direct, registers, dims, tiling, needs: (reads, writes), serial }
     }
 
     /// Kernel calls times elements.
