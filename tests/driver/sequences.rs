@@ -419,6 +419,10 @@ fn derivatives_of_runs_with_options_are_those_of_differences() {
         y.sum_axes(0) + last[0][0].concat([last[0][1]], -1)
     }, floats([3, 2, I]), params: learned, options: options());
 
+    let skips = Rnn::stack_with_skips(2, I, |_, input| GruCell::new(input, 2, rng));
+    randomise(&skips, 9);
+    assert_gradients!(|x| skips.forward(&Cx::train(x.tape()), x).0, floats([3, 2, I]), params: skips, options: options());
+
     // By a given state, and through one in the middle.
     let net = Rnn::stack(2, 2, |_, input| ElmanCell::new(input, 2, rng)).residual();
     randomise(&net, 8);
