@@ -110,6 +110,7 @@ pub mod plot;
 #[cfg(feature = "progress")]
 mod progress;
 mod range_test;
+mod report;
 mod seeds;
 mod stopping;
 
@@ -125,5 +126,6 @@ pub use log::{CsvLog, JsonLog, Log, TensorBoard};
 #[cfg(feature = "progress")]
 pub use progress::Progress;
 pub use range_test::{RangeFound, RangeTest};
+pub use report::Report;
 pub use seeds::{Random, Seeds, permutation};
 pub use stopping::EarlyStopping;
