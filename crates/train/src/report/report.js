@@ -270,7 +270,7 @@ function graph() {
   for (const node of nodes.values()) {
     for (const other of node.from) {
       const [ax, ay, bx, by] = [other.x + wide(other) / 2, other.y + 28, node.x + wide(node) / 2, node.y];
-      svg.append(make('path', { class: 'edge', d: `M${ax} ${ay}C${ax} ${ay + 20} ${bx} ${by - 20} ${bx} ${by}`, 'marker-end': 'url(#tip)' }));
+      svg.append(make('path', { class: 'edge', 'data-edge': `${other.left} → ${node.left}`, d: `M${ax} ${ay}C${ax} ${ay + 20} ${bx} ${by - 20} ${bx} ${by}`, 'marker-end': 'url(#tip)' }));
     }
   }
   for (const node of nodes.values()) {
