@@ -29,7 +29,7 @@ const colour = number => `var(--c${number % 6})`;
 function show(value) {
   if (value === 0) return '0';
   const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(2).replace('e+', 'e') : String(+value.toPrecision(4));
+  return size >= 1e5 || size < 1e-3 ? value.toExponential(2).replace(/\.?0*e\+?/, 'e') : String(+value.toPrecision(4));
 }
 
 // Round numbers in a range, about `count` of them; powers of ten on a logarithmic axis.
