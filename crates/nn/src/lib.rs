@@ -45,6 +45,6 @@ pub use cx::Cx;
 pub use dropout::{RecurrentDropout, WeightDrop, Zoneout};
 pub use explain::explain;
 pub use layers::*;
-pub use rnn::{Bidirectional, Given, Layer, Rnn, Run, Time, Truncated, Window};
+pub use rnn::{Bidirectional, Given, Layer, Rnn, Run, Time, Truncated, Watched, Window, watch};
 pub use stream::Stream;
 pub use wengert_derive::{Module, Tree};

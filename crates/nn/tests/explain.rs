@@ -106,18 +106,21 @@ fn the_lstm_of_the_library() {
     let expected = "\
 forward, step t
   z = xₜ·w + hₜ₋₁·u + b
-  cₜ = σ(z₂) ∘ cₜ₋₁ + σ(z₁) ∘ tanh(z₃)
-  hₜ = σ(z₄) ∘ tanh(cₜ)
+  i = σ(z₁)
+  f = σ(z₂)
+  o = σ(z₄)
+  cₜ = f ∘ cₜ₋₁ + i ∘ tanh(z₃)
+  hₜ = o ∘ tanh(cₜ)
 backward, step t
   ∂L/∂hₜ = Δhₜ + ∂L/∂yₜ
-  ∂L/∂cₜ = Δcₜ + ∂L/∂hₜ ∘ σ(z₄) ∘ (1 − tanh(cₜ)²)
-  ∂L/∂z₃ = ∂L/∂cₜ ∘ σ(z₁) ∘ (1 − tanh(z₃)²)
-  ∂L/∂z₄ = ∂L/∂hₜ ∘ tanh(cₜ) ∘ σ(z₄) ∘ (1 − σ(z₄))
-  ∂L/∂z₂ = ∂L/∂cₜ ∘ cₜ₋₁ ∘ σ(z₂) ∘ (1 − σ(z₂))
-  ∂L/∂z₁ = ∂L/∂cₜ ∘ tanh(z₃) ∘ σ(z₁) ∘ (1 − σ(z₁))
+  ∂L/∂cₜ = Δcₜ + ∂L/∂hₜ ∘ o ∘ (1 − tanh(cₜ)²)
+  ∂L/∂z₃ = ∂L/∂cₜ ∘ i ∘ (1 − tanh(z₃)²)
+  ∂L/∂z₄ = ∂L/∂hₜ ∘ tanh(cₜ) ∘ o ∘ (1 − o)
+  ∂L/∂z₂ = ∂L/∂cₜ ∘ cₜ₋₁ ∘ f ∘ (1 − f)
+  ∂L/∂z₁ = ∂L/∂cₜ ∘ tanh(z₃) ∘ i ∘ (1 − i)
   ∂L/∂z = [∂L/∂z₁, ∂L/∂z₂, ∂L/∂z₃, ∂L/∂z₄]
   ∂L/∂hₜ₋₁ = ∂L/∂z·uᵀ
-  ∂L/∂cₜ₋₁ = ∂L/∂cₜ ∘ σ(z₂)
+  ∂L/∂cₜ₋₁ = ∂L/∂cₜ ∘ f
   ∂L/∂xₜ = ∂L/∂z·wᵀ
 gradients, over all steps
   ∂L/∂w = Σₜ xₜᵀ·∂L/∂z

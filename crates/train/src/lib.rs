@@ -4,7 +4,8 @@
 //!   [`Vocabulary`]; tables (feature `csv`) and byte pairs (feature `bpe`).
 //! - [`Checkpoints`] that a kill at any moment leaves whole, and from which a run goes on to the bit. [`Seeds`] for every random number.
 //! - [`EarlyStopping`], [`split`], [`k_fold`], [`WalkForward`], [`RangeTest`] for the learning rate.
-//! - [`Log`] to CSV, JSON lines and TensorBoard; progress on a terminal (feature `progress`), curves as SVG (feature `plot`).
+//! - [`Log`] to CSV, JSON lines and TensorBoard; progress on a terminal (feature `progress`), curves as SVG (feature `plot`);
+//!   [`Report`], a run as one HTML file.
 //!
 //! A training that can be stopped at any moment: what it must remember is a struct, which names its parts once.
 //!
@@ -110,6 +111,7 @@ pub mod plot;
 #[cfg(feature = "progress")]
 mod progress;
 mod range_test;
+mod report;
 mod seeds;
 mod stopping;
 
@@ -125,5 +127,6 @@ pub use log::{CsvLog, JsonLog, Log, TensorBoard};
 #[cfg(feature = "progress")]
 pub use progress::Progress;
 pub use range_test::{RangeFound, RangeTest};
+pub use report::Report;
 pub use seeds::{Random, Seeds, permutation};
 pub use stopping::EarlyStopping;

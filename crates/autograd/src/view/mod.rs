@@ -12,6 +12,7 @@ use crate::node::{NodeId, Op};
 use crate::origin::Pass;
 use crate::param::ParamTree;
 use crate::tape::{Inner, Tape};
+use crate::var::Var;
 use std::fmt;
 
 impl Tape {
@@ -19,6 +20,26 @@ impl Tape {
     pub fn name_params(&self, module: &impl ParamTree) {
         let names = &mut self.inner.borrow_mut().param_names;
         names.extend(module.params().into_iter().map(|(name, param)| (param.id(), name)));
+    }
+
+    /// The values outside of loops that [`Var::named`] has labelled, in the order of recording, from those on that were
+    /// recorded when the tape had `from` values ([`len`](Tape::len)).
+    ///
+    /// ```
+    /// use wengert_autograd::Tape;
+    /// let tape = Tape::new();
+    /// let x = tape.constant(2.0f64).named("x");
+    /// let before = tape.len();
+    /// let _ = x.sigmoid().named("gate").sqrt();
+    /// let [(name, gate)] = &tape.named_values(before)[..] else { panic!() };
+    /// assert!(name == "gate" && gate.item()? == x.sigmoid().item()?);
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    pub fn named_values(&self, from: usize) -> Vec<(String, Var<'_>)> {
+        let inner = self.inner.borrow();
+        let named = (from..inner.nodes.len()).filter(|id| inner.nodes[*id].body == 0).map(|id| id as NodeId);
+        let named = named.filter_map(|id| Some((inner.names.get(&id)?.clone(), Var { tape: self, id })));
+        named.collect()
     }
 }
 

@@ -59,7 +59,7 @@ impl Gated for GruCell {
     fn step_by<'t>(&self, x: Var<'t>, h: Var<'t>, times: impl Product<'t>) -> (Var<'t>, Var<'t>) {
         let [xr, xz, xn] = (x.matmul(&self.w) + &self.b).chunk();
         let [hr, hz, hn] = times(h, &self.u).chunk();
-        let (r, z) = ((xr + hr).sigmoid(), (xz + hz).sigmoid());
+        let (r, z) = ((xr + hr).sigmoid().named("r"), (xz + hz).sigmoid().named("z"));
         let n = (xn + r * (hn + &self.b_u)).tanh();
         let h = (1 - z) * n + z * h;
         (h, h)
@@ -108,7 +108,7 @@ impl Cell for ResetBeforeGruCell {
     fn step<'t>(&self, x: Var<'t>, h: Var<'t>) -> (Var<'t>, Var<'t>) {
         let [xr, xz, xn] = (x.matmul(&self.w) + &self.b).chunk();
         let [hr, hz] = h.matmul(&self.u).chunk();
-        let (r, z) = ((xr + hr).sigmoid(), (xz + hz).sigmoid());
+        let (r, z) = ((xr + hr).sigmoid().named("r"), (xz + hz).sigmoid().named("z"));
         let n = (xn + (r * h).matmul(&self.u_n)).tanh();
         let h = (1 - z) * n + z * h;
         (h, h)

@@ -110,7 +110,7 @@ impl Gated for LstmCell {
     fn step_by<'t>(&self, x: Var<'t>, (h, c): Self::State<'t>, times: impl Product<'t>) -> (Var<'t>, Self::State<'t>) {
         let z = x.matmul(&self.w) + times(h, &self.u) + &self.b;
         let [i, f, g, o] = z.chunk();
-        let [i, f, o] = [i, f, o].map(|z| self.gate.apply(z));
+        let [i, f, o] = [(i, "i"), (f, "f"), (o, "o")].map(|(z, name)| self.gate.apply(z).named(name));
         let c = (f * c + i * g.tanh()).clamp(-self.clip, self.clip);
         let h = o * c.tanh();
         (h, (h, c))

@@ -9,6 +9,7 @@ mod run;
 mod step;
 mod time;
 mod truncated;
+mod watch;
 
 pub use directions::Bidirectional;
 pub use given::Given;
@@ -16,6 +17,7 @@ pub use layer::Layer;
 pub use run::Run;
 pub use time::Time;
 pub use truncated::{Truncated, Window};
+pub use watch::{Watched, watch};
 
 pub(crate) use checks::float_type;
 

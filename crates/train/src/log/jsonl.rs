@@ -39,7 +39,7 @@ impl Log for JsonLog {
 }
 
 /// A name inside of quotes (RFC 8259, section 7).
-fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {
         match c {

@@ -6,6 +6,7 @@ mod tensorboard;
 
 pub use csv::CsvLog;
 pub use jsonl::JsonLog;
+pub(crate) use jsonl::escaped;
 pub use tensorboard::TensorBoard;
 
 use crate::error::{Error, Result};
