@@ -1,7 +1,7 @@
 //! A tile program with memory for its registers: kernel calls whose operands are addresses.
 
 use super::copies::{Row, block, run};
-use super::{Feed, Sink, Source, TILE, TileProgram, Tiling};
+use super::{Feed, Sink, Source, Store, TILE, TileProgram, Tiling};
 use crate::lane::Num;
 use crate::map::{Kernel, Piece, Rows, copy_pieces};
 use crate::memory::{Arena, Pod};
@@ -35,13 +35,18 @@ macro_rules! tile_lane {
 tile_lane!(f32, f64, i64);
 
 impl Scratch {
-    /// Binds a program to place `number` of those for its element type.
-    pub(crate) fn bind<E: TileLane>(&mut self, program: &TileProgram<E>, number: usize) -> &mut Bound<E> {
+    /// Binds a program, with the inputs that lie in its outputs, to place `number` of those for its element type.
+    pub(crate) fn bind<E: TileLane>(
+        &mut self,
+        program: &TileProgram<E>,
+        number: usize,
+        replaced: &[(usize, usize)],
+    ) -> &mut Bound<E> {
         let bounds = E::bounds(self);
         if bounds.len() <= number {
             bounds.resize_with(number + 1, Bound::default);
         }
-        bounds[number].bind(program);
+        bounds[number].bind(program, replaced);
         &mut bounds[number]
     }
 
@@ -133,7 +138,7 @@ impl<E> Default for Bound<E> {
 
 impl<E: Num + Pod> Bound<E> {
     /// Gives the registers of a program their places.
-    fn bind(&mut self, program: &TileProgram<E>) {
+    fn bind(&mut self, program: &TileProgram<E>, replaced: &[(usize, usize)]) {
         let block = 64 / size_of::<E>();
         let n: usize = program.dims.iter().product();
         let (width, step) = match program.tiling {
@@ -172,9 +177,18 @@ impl<E: Num + Pod> Bound<E> {
                 Feed::Gather => self.gathers.push((i, feed(i))),
             }
         }
+        // A kernel does not run in place, and what a later one reads must still be there: such results wait in their
+        // registers for the end of the tile.
+        let waits = |i: usize, store: &Store| {
+            let writer = program.sinks.iter().position(|sink| *sink == Some(i)).unwrap_or(0);
+            let read = |input: usize| program.ops[writer..].iter().any(|op| op.src.contains(&Source::Input(input as u16)));
+            replaced.iter().any(|(input, buffer)| *buffer == store.buffer && read(*input))
+        };
+        let mut waiting = smallvec::SmallVec::<[bool; 32]>::new();
         for (i, (sink, store)) in program.stores.iter().enumerate() {
             moving_of[1].push(self.moving.len() as u32);
-            match sink {
+            waiting.push(!replaced.is_empty() && waits(i, store));
+            match if waiting[i] { &Sink::Scatter } else { sink } {
                 Sink::Direct => self.moving.push(Moving::of(Err(i))),
                 Sink::Scatter if program.tiling == Tiling::Small => {
                     let from = register(store.register as usize);
@@ -188,6 +202,7 @@ impl<E: Num + Pod> Bound<E> {
         // Where the value of each register is: in the register, or in the output that it was written to.
         let mut held: smallvec::SmallVec<[Option<u32>; 64]> = smallvec::smallvec![None; program.registers];
         for (call, (op, sink)) in program.ops.iter().zip(&program.sinks).enumerate() {
+            let sink = &sink.filter(|store| !waiting[*store]);
             let mut rows = Rows { at: [std::ptr::null_mut(); 4], steps: [0; 4] };
             let mut in_memory = |rows: &mut Rows<E>, operand: usize, moving: u32, strides: &[usize]| {
                 rows.steps[operand] = row_step(strides);
@@ -235,7 +250,8 @@ impl<E: Num + Pod> Bound<E> {
     ///
     /// # Safety
     /// Each address is that of as many elements as [`reads`](TileProgram::reads) and [`writes`](TileProgram::writes) say,
-    /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write.
+    /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write, but for
+    /// those that it was bound with: an input that [`replaces`](TileProgram::replaces) proved may lie in its output.
     #[inline]
     pub(crate) unsafe fn run(&mut self, program: &TileProgram<E>, reads: &[*mut u8], writes: &[*mut u8]) {
         let n: usize = program.dims.iter().product();
@@ -296,7 +312,8 @@ impl<E: Num + Pod> Bound<E> {
         }
         for (kernel, operands) in &self.calls {
             // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
-            // destination; stores written in place share no element with each other, and reads overlap no write.
+            // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
+            // a result that replaces an input wait if this call or a later one reads it.
             unsafe { kernel.rows(operands, n, rows) };
         }
     }

@@ -111,6 +111,9 @@ impl Tiling {
     }
 }
 
+/// Inputs that lie in an output buffer: input and buffer.
+pub(crate) type Replaced = SmallVec<[(usize, usize); 8]>;
+
 /// How an input reaches the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Feed {
@@ -138,6 +141,8 @@ pub enum InputData<'a, E> {
     Lanes(&'a [E]),
     /// Truth values.
     Bools(&'a [u8]),
+    /// What an output buffer of this number holds before; see [`TileProgram::replaces`].
+    Replaced(usize),
 }
 
 /// An output buffer of one run.
@@ -236,24 +241,25 @@ impl<E: TileLane> TileProgram<E> {
             .map(|(buffer, len)| (*len, self.stores.iter().any(|(_, store)| store.buffer == buffer && store.bools)))
     }
 
+    /// Whether an output buffer may be the memory of an input: the input's elements lie in it in the order of the
+    /// output's, each is read for its own tile alone, and a tile is written after all of it was read.
+    pub fn replaces(&self, input: usize, buffer: usize) -> bool {
+        let mut stores = self.stores.iter().filter(|(_, store)| store.buffer == buffer);
+        let (Some((Feed::Direct, load)), Some((sink, store)), None) =
+            (self.feeds.get(input), stores.next(), stores.next())
+        else {
+            return false;
+        };
+        let whole = is_contiguous(&self.dims, &load.strides) && load.strides == store.strides && store.offset == 0;
+        *sink == Sink::Direct && whole
+    }
+
     /// Runs the program. `scratch` is grown to what the registers need and can be kept between runs.
     ///
     /// # Panics
-    /// If an operand is too short for its strides, or of another kind than the program expects.
+    /// If an operand is too short for its strides, or of another kind than the program expects, or an input cannot be what
+    /// it [`replaces`](TileProgram::replaces).
     pub fn run(&self, scratch: &mut Scratch, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
-        // Inputs are only read: the addresses are mutable so that inputs and outputs are of one kind.
-        let reads: SmallVec<[*mut u8; 32]> = inputs
-            .iter()
-            .zip(self.reads())
-            .map(|(input, (needed, bools))| {
-                let (at, len, kind) = match input {
-                    InputData::Lanes(data) => (data.as_ptr().cast_mut().cast(), data.len(), false),
-                    InputData::Bools(data) => (data.as_ptr().cast_mut(), data.len(), true),
-                };
-                assert!(len >= needed && kind == bools, "input too short or of another kind");
-                at
-            })
-            .collect();
         let writes: SmallVec<[*mut u8; 16]> = outputs
             .iter_mut()
             .zip(self.writes())
@@ -266,9 +272,31 @@ impl<E: TileLane> TileProgram<E> {
                 at
             })
             .collect();
+        let mut replaced = Replaced::new();
+        // Inputs are only read: the addresses are mutable so that inputs and outputs are of one kind.
+        let reads: SmallVec<[*mut u8; 32]> = inputs
+            .iter()
+            .zip(self.reads())
+            .enumerate()
+            .map(|(i, (input, (needed, bools)))| {
+                let (at, len, kind) = match input {
+                    InputData::Lanes(data) => (data.as_ptr().cast_mut().cast(), data.len(), false),
+                    InputData::Bools(data) => (data.as_ptr().cast_mut(), data.len(), true),
+                    InputData::Replaced(buffer) => {
+                        assert!(self.replaces(i, *buffer), "an input that the output cannot replace");
+                        replaced.push((i, *buffer));
+                        // As long as the output and of its kind, which was checked.
+                        return writes[*buffer];
+                    }
+                };
+                assert!(len >= needed && kind == bools, "input too short or of another kind");
+                at
+            })
+            .collect();
         assert!(reads.len() == self.feeds.len() && writes.len() == self.needs.1.len(), "one operand for each input");
-        let bound = scratch.bind(self, 0);
-        // SAFETY: every operand is as long as the program needs and of its kind, outputs are distinct mutable borrows.
+        let bound = scratch.bind(self, 0, &replaced);
+        // SAFETY: every operand is as long as the program needs and of its kind; outputs are distinct mutable borrows, whose
+        // addresses inputs share only where `replaces` proved that they may.
         unsafe { bound.run(self, &reads, &writes) }
     }
 }
