@@ -7,8 +7,7 @@ use crate::timing::timed;
 use rand::{SeedableRng, rngs::StdRng};
 use wengert::prelude::*;
 
-const SYSTEMS: [&str; 5] =
-    ["wengert_sgd", "wengert_sgd_momentum", "wengert_adam", "wengert_adamw", "wengert_clip"];
+const SYSTEMS: [&str; 5] = ["wengert_sgd", "wengert_sgd_momentum", "wengert_adam", "wengert_adamw", "wengert_clip"];
 const MATRICES: usize = 10;
 const SIDE: usize = 1000;
 

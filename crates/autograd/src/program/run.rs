@@ -74,7 +74,8 @@ fn run_in(
         given.push((output, leaf));
         own[output] = Some(memory);
     }
-    let spare = |(own, (dtype, len)): (Option<Buffer>, &(DType, usize))| own.unwrap_or_else(|| Buffer::spare(*dtype, *len));
+    let spare =
+        |(own, (dtype, len)): (Option<Buffer>, &(DType, usize))| own.unwrap_or_else(|| Buffer::spare(*dtype, *len));
     let mut outputs: Vec<Buffer> = own.into_iter().zip(&block.outputs).map(spare).collect();
     let numbers: Vec<i64> = block.numbers.iter().map(|(number, dtype)| word(number, *dtype, leaves)).collect();
 
@@ -271,10 +272,7 @@ impl Machine<'_, '_, '_> {
         let writes: SmallVec<[Span; 8]> =
             tile.outputs.iter().map(|(dtype, buf, offset, len)| span(frame, *dtype, *buf, *offset, *len)).collect();
         let access = self.memory.open(&writes);
-        if self.scratch.is_empty() {
-            self.scratch.push(Scratch::default());
-        }
-        let scratch = &mut self.scratch[0];
+        let scratch = &mut *self.scratch;
         match &tile.program {
             AnyTile::F32(program) => {
                 let (inputs, mut outputs) = operands::<f32>(tile, frame, access);

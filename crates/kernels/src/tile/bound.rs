@@ -6,6 +6,7 @@ use crate::lane::Num;
 use crate::map::{Kernel, Piece, Rows, copy_pieces};
 use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
+use std::ops::Range;
 
 /// Memory in which tile programs run; kept between runs.
 #[derive(Default)]
@@ -181,7 +182,8 @@ impl<E: Num + Pod> Bound<E> {
         // registers for the end of the tile.
         let waits = |i: usize, store: &Store| {
             let writer = program.sinks.iter().position(|sink| *sink == Some(i)).unwrap_or(0);
-            let read = |input: usize| program.ops[writer..].iter().any(|op| op.src.contains(&Source::Input(input as u16)));
+            let read =
+                |input: usize| program.ops[writer..].iter().any(|op| op.src.contains(&Source::Input(input as u16)));
             replaced.iter().any(|(input, buffer)| *buffer == store.buffer && read(*input))
         };
         let mut waiting = smallvec::SmallVec::<[bool; 32]>::new();
@@ -246,14 +248,21 @@ impl<E: Num + Pod> Bound<E> {
         }
     }
 
-    /// Runs the program to which this is bound, on addresses.
+    /// Runs the program to which this is bound, on addresses: `part` of the last axis. It is all of it, unless the program has
+    /// one axis and is not small.
     ///
     /// # Safety
     /// Each address is that of as many elements as [`reads`](TileProgram::reads) and [`writes`](TileProgram::writes) say,
     /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write, but for
     /// those that it was bound with: an input that [`replaces`](TileProgram::replaces) proved may lie in its output.
     #[inline]
-    pub(crate) unsafe fn run(&mut self, program: &TileProgram<E>, reads: &[*mut u8], writes: &[*mut u8]) {
+    pub(crate) unsafe fn run(
+        &mut self,
+        program: &TileProgram<E>,
+        part: Range<usize>,
+        reads: &[*mut u8],
+        writes: &[*mut u8],
+    ) {
         let n: usize = program.dims.iter().product();
         if n == 0 {
             return;
@@ -297,7 +306,7 @@ impl<E: Num + Pod> Bound<E> {
                     copy_pieces::<false>(&self.writes.pieces, writes);
                     self.writes.rows.iter().for_each(|(buffer, row)| row.write(writes[*buffer]));
                 }
-                Tiling::Rows { cols, rows } => self.rows(program, reads, writes, cols, rows),
+                Tiling::Rows { cols, rows } => self.rows(program, part, reads, writes, (cols, rows)),
                 Tiling::Across => self.across(program, reads, writes, n),
             }
         }
@@ -323,10 +332,10 @@ impl<E: Num + Pod> Bound<E> {
     unsafe fn rows(
         &mut self,
         program: &TileProgram<E>,
+        part: Range<usize>,
         reads: &[*mut u8],
         writes: &[*mut u8],
-        cols: usize,
-        rows: usize,
+        (cols, rows): (usize, usize),
     ) {
         let dims = &program.dims[..];
         let strides = |moving: &Moving<E>| match moving.source {
@@ -334,14 +343,14 @@ impl<E: Num + Pod> Bound<E> {
             Err(store) => &program.stores[store].1.strides[..],
         };
         let last = dims.len() - 1;
-        let (above, inner) = (last.checked_sub(1).map_or(1, |axis| dims[axis]), dims[last]);
+        let above = last.checked_sub(1).map_or(1, |axis| dims[axis]);
         let outer = last.saturating_sub(1);
         let mut index = [0usize; MAX_AXES];
         loop {
             for row in (0..above).step_by(rows) {
                 let height = rows.min(above - row);
-                for col in (0..inner).step_by(cols) {
-                    let width = cols.min(inner - col);
+                for col in part.clone().step_by(cols) {
+                    let width = cols.min(part.end - col);
                     if last > 0 {
                         index[last - 1] = row;
                     }

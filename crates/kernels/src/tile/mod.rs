@@ -5,11 +5,17 @@
 //! belong; only other operands pass through a gathered copy. Intermediate values never leave the first-level cache.
 
 use crate::map::Kernel;
+use crate::memory::Pod;
 use crate::strided::MAX_AXES;
+use crate::threads::{for_each, threads};
+use bound::Bound;
 use smallvec::SmallVec;
+use std::ops::Range;
 
 mod bound;
 mod copies;
+#[cfg(test)]
+mod tests;
 
 pub use bound::{Scratch, TileLane};
 
@@ -110,6 +116,17 @@ impl Tiling {
         }
     }
 }
+
+/// A program's part that one thread runs.
+struct Share<'s, E> {
+    part: Range<usize>,
+    bound: &'s mut Bound<E>,
+    reads: &'s [*mut u8],
+    writes: &'s [*mut u8],
+}
+
+// SAFETY: the addresses are used under the contract of `Bound::run`.
+unsafe impl<E: Pod> Send for Share<'_, E> {}
 
 /// Inputs that lie in an output buffer: input and buffer.
 pub(crate) type Replaced = SmallVec<[(usize, usize); 8]>;
@@ -254,12 +271,13 @@ impl<E: TileLane> TileProgram<E> {
         *sink == Sink::Direct && whole
     }
 
-    /// Runs the program. `scratch` is grown to what the registers need and can be kept between runs.
+    /// Runs the program, a large one on several threads with the same bits. `scratch` is grown to what they need and can be
+    /// kept between runs.
     ///
     /// # Panics
     /// If an operand is too short for its strides, or of another kind than the program expects, or an input cannot be what
     /// it [`replaces`](TileProgram::replaces).
-    pub fn run(&self, scratch: &mut Scratch, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
+    pub fn run(&self, scratch: &mut Vec<Scratch>, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
         let writes: SmallVec<[*mut u8; 16]> = outputs
             .iter_mut()
             .zip(self.writes())
@@ -294,10 +312,35 @@ impl<E: TileLane> TileProgram<E> {
             })
             .collect();
         assert!(reads.len() == self.feeds.len() && writes.len() == self.needs.1.len(), "one operand for each input");
-        let bound = scratch.bind(self, 0, &replaced);
+        let parts = self.parts(threads());
+        if scratch.len() < parts.len() {
+            scratch.resize_with(parts.len(), Scratch::default);
+        }
+        let shares = parts.into_iter().zip(scratch).map(|(part, scratch)| Share {
+            part,
+            bound: scratch.bind(self, 0, &replaced),
+            reads: &reads,
+            writes: &writes,
+        });
         // SAFETY: every operand is as long as the program needs and of its kind; outputs are distinct mutable borrows, whose
-        // addresses inputs share only where `replaces` proved that they may.
-        unsafe { bound.run(self, &reads, &writes) }
+        // addresses inputs share only where `replaces` proved that they may. Shares are of different elements.
+        for_each(shares.collect(), |share| unsafe { share.bound.run(self, share.part, share.reads, share.writes) });
+    }
+
+    /// All of the last axis.
+    pub(crate) fn whole(&self) -> Range<usize> {
+        0..self.dims.last().copied().unwrap_or(1)
+    }
+
+    /// The parts of the last axis that threads run: whole tiles of a long run.
+    fn parts(&self, threads: usize) -> SmallVec<[Range<usize>; 4]> {
+        /// Kernel calls times elements that are worth a thread.
+        const SHARE: usize = 1 << 18;
+        let n = self.whole().end;
+        let long = self.dims.len() == 1 && self.tiling != Tiling::Small;
+        let count = if long { (self.work() / SHARE).clamp(1, threads) } else { 1 };
+        let width = n.div_ceil(count).next_multiple_of(TILE);
+        (0..count).map(|i| (i * width).min(n)..((i + 1) * width).min(n)).collect()
     }
 }
 
