@@ -500,13 +500,15 @@ fn stepped<R: Transform>(mut optimizer: Optimizer<R>, hold: bool) -> Result<(Vec
         Ok(net.snapshot().into_iter().chain(state).collect())
     };
     let places = |optimizer: &Optimizer<R>| -> Result<Vec<_>> {
-        values(optimizer)?.iter().map(|value| Ok(value.as_slice::<f64>()?.as_ptr())).collect()
+        // Counters and products over time are single numbers.
+        let large = values(optimizer)?.into_iter().filter(|value| value.numel() > 1);
+        large.map(|value| Ok(value.as_slice::<f64>()?.as_ptr())).collect()
     };
     let (mut held, mut seen) = (Vec::new(), Vec::new());
     let mut stayed = 0;
     for step in 0..5 {
         let tape = Tape::new();
-        let loss = (tape.param(&net[0]).matmul(&net[1]) - data(&[70, 70], 9 + step)).square().mean();
+        let loss = (tape.param(&net[0]).matmul(&net[1]) - &data(&[70, 70], 9 + step)).square().mean();
         let gradients = (loss + (tape.param(&net[2]) - 0.1).square().sum()).backward()?;
         drop(tape);
         if hold {
@@ -529,7 +531,8 @@ fn steps_are_in_place_and_have_the_same_bits_elsewhere() -> Result<()> {
         let (apart, moved) = stepped(optimizer, true)?;
         assert!(own.iter().zip(&apart).all(|(a, b)| a.bit_eq(b)), "{name}");
         assert_eq!(moved, 0, "{name}: what others hold was overwritten");
-        assert!(stayed as f64 >= share * own.len() as f64, "{name}: {stayed} of {} in place", own.len());
+        let large = own.iter().filter(|value| value.numel() > 1).count();
+        assert!(stayed as f64 >= share * large as f64, "{name}: {stayed} of {large} in place");
         Ok(())
     }
     compare("sgd", Sgd::new(0.1), 1.0)?;
@@ -547,9 +550,11 @@ fn steps_are_in_place_and_have_the_same_bits_elsewhere() -> Result<()> {
     compare("adagrad", Adagrad::new(0.1), 1.0)?;
     compare("adadelta", Adadelta::new(1.0), 1.0)?;
     compare("rprop", Rprop::new(0.01), 1.0)?;
-    compare("asgd", Asgd::new(0.1), 1.0)?;
+    compare("asgd", Asgd::new(0.1).start(1.0), 1.0)?;
+    // Until it starts, the average is the parameter itself: one memory with two owners.
+    compare("asgd before its start", Asgd::new(0.1), 0.0)?;
     compare("lion", Lion::new(0.01), 1.0)?;
     // Its products read the momentum again.
-    compare("muon", Muon::new(0.01), 0.0)?;
+    compare("muon", Muon::new(0.01).freeze("2"), 0.0)?;
     compare("chain", Optimizer::chain(0.1, (ClipNorm(1.0), AdamRule::default(), AddDecay(1e-4))), 1.0)
 }
