@@ -55,6 +55,7 @@ CONTESTS = {
     "optim": {
         "wengert_sgd": [("optim", "torch_sgd"), ("optim", "torch_sgd_fused")],
         "wengert_sgd_momentum": [("optim", "torch_sgd_momentum"), ("optim", "torch_sgd_momentum_fused")],
+        "wengert_adam": [("optim", "torch_adam"), ("optim", "torch_adam_fused")],
         "wengert_clip": [("optim", "torch_clip")],
     },
     "memory": {"wengert_lstm": [("memory", "torch_lstm")]},

@@ -2,10 +2,11 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 /// The identity of a parameter, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,23 +48,15 @@ impl Param {
     /// If shape or element type differ from the present value's.
     #[track_caller]
     pub fn set(&self, value: Tensor) -> Result<()> {
-        let mut slot = self.value.write().unwrap_or_else(PoisonError::into_inner);
-        if slot.shape() != value.shape() || slot.dtype() != value.dtype() {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                "Param::set",
-                format!(
-                    "the parameter is {} {}, the new value {} {}",
-                    slot.dtype(),
-                    slot.shape(),
-                    value.dtype(),
-                    value.shape()
-                ),
-                "give it the parameter's shape and element type",
-            ));
-        }
+        let mut slot = self.lock();
+        check(&slot, value.shape(), value.dtype())?;
         *slot = value.contiguous();
         Ok(())
+    }
+
+    /// The value, seen by nobody else.
+    pub(crate) fn lock(&self) -> RwLockWriteGuard<'_, Tensor> {
+        self.value.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Converts a float value to another float type; other element types stay.
@@ -84,6 +77,16 @@ impl fmt::Debug for Param {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Param#{} {:?}", self.id.0, self.value())
     }
+}
+
+/// Whether a parameter's value can become one of this shape and element type.
+#[track_caller]
+pub(crate) fn check(value: &Tensor, shape: &Shape, dtype: DType) -> Result<()> {
+    if value.shape() == shape && value.dtype() == dtype {
+        return Ok(());
+    }
+    let found = format!("the parameter is {} {}, the new value {dtype} {shape}", value.dtype(), value.shape());
+    Err(Error::new(ErrorKind::Shape, "Param::set", found, "give it the parameter's shape and element type"))
 }
 
 /// The dotted path of a parameter or a leaf in a tree: `layers.0.w`.

@@ -68,6 +68,20 @@ impl Buffer {
         }
     }
 
+    /// Tells buffers apart.
+    pub(crate) fn address(&self) -> usize {
+        with_buffer!(self, v => Arc::as_ptr(v).addr())
+    }
+
+    /// How many tensors share the buffer.
+    pub(crate) fn holders(&self) -> usize {
+        with_buffer!(self, v => Arc::strong_count(v))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        with_buffer!(self, v => v.len())
+    }
+
     fn dtype(&self) -> DType {
         match self {
             Buffer::Bool(_) => DType::Bool,

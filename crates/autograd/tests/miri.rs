@@ -3,7 +3,7 @@
 //!
 //! `cargo +nightly miri test -p wengert-autograd --test miri`
 
-use wengert_autograd::{DType, ScanOptions, Tape, Tensor, Var};
+use wengert_autograd::{DType, Place, ScanOptions, Tape, Tensor, Var};
 
 fn data(shape: &[usize], seed: usize) -> Tensor {
     let n: usize = shape.iter().product();
@@ -215,4 +215,24 @@ fn buffers() {
         assert_eq!(y.shape()[..], [3, 2]);
     }
     assert_eq!(kept.numel(), 6);
+}
+
+/// An update in the memory of what it replaces: results that are written at once, and some that wait for the end of a tile.
+#[test]
+fn updates() {
+    fn update<'t>(p: Var<'t>, m: Var<'t>) -> [Var<'t>; 2] {
+        let m = m * 0.9 + p.square();
+        [p - m * 0.1, m]
+    }
+    let (mut p, mut m) = (data(&[2, 260], 1), data(&[2, 260], 2));
+    let apart = Tape::inference();
+    let (x, y) = (apart.constant(data(&[2, 260], 1)), apart.constant(data(&[2, 260], 2)));
+    let wanted = apart.eval_all(&update(x, y)).unwrap();
+    let address = |tensor: &Tensor| tensor.as_slice::<f64>().unwrap().as_ptr();
+    let before = [address(&p), address(&m)];
+    let tape = Tape::inference();
+    let last = tape.last(&update(tape.constant(&p), tape.constant(&m))).unwrap();
+    tape.replace(&last, &mut [Place::Tensor(&mut p), Place::Tensor(&mut m)]).unwrap();
+    assert!(p.bit_eq(&wanted[0]) && m.bit_eq(&wanted[1]));
+    assert_eq!([address(&p), address(&m)], before, "in place");
 }

@@ -7,7 +7,7 @@ use crate::timing::timed;
 use rand::{SeedableRng, rngs::StdRng};
 use wengert::prelude::*;
 
-const SYSTEMS: [&str; 3] = ["wengert_sgd", "wengert_sgd_momentum", "wengert_clip"];
+const SYSTEMS: [&str; 5] = ["wengert_sgd", "wengert_sgd_momentum", "wengert_adam", "wengert_adamw", "wengert_clip"];
 const MATRICES: usize = 10;
 const SIDE: usize = 1000;
 
@@ -20,6 +20,10 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
         let mut gradients = gradients(&module)?;
         let mut step: Box<dyn FnMut() -> Result<()>> = match system {
             "wengert_clip" => Box::new(|| clip_grad_norm(&module, &mut gradients, 1.0).map(drop)),
+            "wengert_adam" | "wengert_adamw" => {
+                let mut adam = Adam::new(1e-4).decoupled_decay(if system == "wengert_adamw" { 1e-2 } else { 0.0 });
+                Box::new(move || adam.step(&module, &gradients))
+            }
             _ => {
                 let momentum = if system == "wengert_sgd" { 0.0 } else { 0.9 };
                 let mut sgd = Sgd::new(1e-4).momentum(momentum);

@@ -125,6 +125,11 @@ pub struct Access<'m> {
 }
 
 impl<'m> Access<'m> {
+    /// The spans that are written.
+    pub fn writes(&self) -> &'m [Span] {
+        self.writes
+    }
+
     /// The elements of write number `index`; each can be taken once.
     ///
     /// # Panics

@@ -136,7 +136,7 @@ pub fn run_scripts(memory: &mut Memory<'_>, scratch: &mut Vec<Scratch>, scripts:
 const NEAR: usize = 512 << 10;
 
 fn bind<E: TileLane>(scratch: &mut Scratch, program: &TileProgram<E>, place: usize, reads: &[isize], writes: &[isize]) {
-    scratch.bind(program, place).look_ahead(program, reads, writes);
+    scratch.bind(program, place, &[]).look_ahead(program, reads, writes);
 }
 
 /// A checked script on its way.

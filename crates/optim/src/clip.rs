@@ -2,7 +2,10 @@
 
 use crate::fitting;
 use crate::transform::{At, Transform};
-use wengert_autograd::{DType, Error, ErrorKind, Gradients, ParamTree, Result, Tape, Var};
+use std::collections::HashMap;
+use wengert_autograd::{
+    DType, Error, ErrorKind, Gradients, Last, ParamId, ParamTree, Place, Result, Tape, Tensor, Var,
+};
 
 /// Scales all gradients of a module so that their common 2-norm is at most `max_norm`; returns the norm before.
 ///
@@ -21,16 +24,30 @@ pub fn clip_grad_norm(module: &impl ParamTree, gradients: &mut Gradients, max_no
     bound("clip_grad_norm", "greatest norm", max_norm)?;
     let params = fitting("clip_grad_norm", module, gradients)?;
     let tape = Tape::inference();
-    let all: Vec<Var<'_>> = params.iter().map(|(.., gradient)| tape.constant(gradient)).collect();
+    let clipped: Vec<ParamId> = params.iter().map(|(_, param, _)| param.id()).collect();
+    let all: Vec<Var<'_>> = params.into_iter().map(|(.., gradient)| tape.constant(gradient)).collect();
     let Some(norm) = common_norm(&all) else { return Ok(0.0) };
     let mut asked = vec![norm];
     asked.extend(scaled_to(&all, norm, max_norm));
-    let mut values = tape.eval_all(&asked)?.into_iter();
-    let norm = values.next().map_or(Ok(0.0), |norm| norm.item())?;
-    for ((_, param, _), clipped) in params.iter().zip(values) {
-        gradients.insert(param, clipped);
-    }
-    Ok(norm)
+    let last = tape.last(&asked)?;
+    let mut norm = Tensor::scalar(0.0f64);
+    replace(tape, &last, &clipped, gradients, Some(&mut norm))?;
+    norm.item()
+}
+
+/// Replaces gradients by values, behind the `first` if there is one.
+#[track_caller]
+fn replace(
+    tape: Tape,
+    last: &Last,
+    params: &[ParamId],
+    gradients: &mut Gradients,
+    first: Option<&mut Tensor>,
+) -> Result<()> {
+    let mut all: HashMap<ParamId, &mut Tensor> = gradients.iter_mut().collect();
+    let gradients = params.iter().filter_map(|param| all.remove(param));
+    let mut places: Vec<Place<'_>> = first.into_iter().chain(gradients).map(Place::Tensor).collect();
+    tape.replace(last, &mut places)
 }
 
 /// Clips every element of the gradients of a module to `[−greatest, greatest]`, as PyTorch's `clip_grad_value_`. NaN stays.
@@ -42,12 +59,10 @@ pub fn clip_grad_value(module: &impl ParamTree, gradients: &mut Gradients, great
     bound("clip_grad_value", "greatest value", greatest)?;
     let params = fitting("clip_grad_value", module, gradients)?;
     let tape = Tape::inference();
-    let clipped = params.iter().map(|(.., gradient)| tape.constant(gradient).clamp(-greatest, greatest));
-    let values = tape.eval_all(&clipped.collect::<Vec<_>>())?;
-    for ((_, param, _), clipped) in params.iter().zip(values) {
-        gradients.insert(param, clipped);
-    }
-    Ok(())
+    let clipped: Vec<ParamId> = params.iter().map(|(_, param, _)| param.id()).collect();
+    let values = params.into_iter().map(|(.., gradient)| tape.constant(gradient).clamp(-greatest, greatest));
+    let last = tape.last(&values.collect::<Vec<_>>())?;
+    replace(tape, &last, &clipped, gradients, None)
 }
 
 #[track_caller]

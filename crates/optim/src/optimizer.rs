@@ -6,7 +6,7 @@ use crate::settings;
 use crate::transform::{At, Transform};
 use std::collections::HashMap;
 use wengert_autograd::{
-    DType, Error, ErrorKind, Gradients, Param, ParamId, ParamTree, Result, Tape, Tensor, Tree, Var,
+    DType, Error, ErrorKind, Gradients, Param, ParamId, ParamTree, Place, Result, Tape, Tensor, Tree, Var,
 };
 
 /// A [`Transform`] with a learning rate, weight decay, groups of parameters, and the state of each parameter:
@@ -162,44 +162,56 @@ impl<R: Transform> Optimizer<R> {
             at.push(place);
             cotangents.push(tape.constant(gradient));
         }
-        let mut asked = Vec::new();
         if self.non_finite != NonFinite::Allow {
             // 0 for a finite gradient, else NaN.
-            asked.extend(cotangents.iter().map(|g| (*g * 0.0).sum().cast(DType::F64)));
+            let checks: Vec<_> = cotangents.iter().map(|g| (*g * 0.0).sum().cast(DType::F64)).collect();
+            let checks = tape.eval_all(&checks)?;
+            let broken = checks.iter().position(|check| check.item().is_ok_and(|check| check != 0.0));
+            match broken {
+                None => {}
+                Some(_) if self.non_finite == NonFinite::Skip => {
+                    self.skipped += 1;
+                    return Ok(());
+                }
+                Some(at) => {
+                    let found = format!("the gradient of '{}' is not finite", all[at].0);
+                    let remedy =
+                        "look for its origin with Tape::detect_anomaly, or leave such steps out: .skip_non_finite()";
+                    return Err(Error::new(ErrorKind::NonFinite, op, found, remedy));
+                }
+            }
         }
-        let checks = asked.len();
+        let mut asked = Vec::new();
         let (params, states) = self.advance(&at, cotangents, states);
         let lengths: Vec<usize> = states.iter().map(|state| state.leaves().len()).collect();
         for ((p, state), (name, ..)) in params.iter().zip(&states).zip(&all) {
             asked.push(p.within(format_args!("the update of '{name}'")));
             asked.extend(state.leaves());
         }
-        let mut values = tape.eval_all(&asked)?.into_iter();
-        drop((asked, states));
-        drop(tape);
-        let broken = values.by_ref().take(checks).position(|check| check.item().is_ok_and(|check| check != 0.0));
-        match (broken, self.non_finite) {
-            (None, _) => {}
-            (Some(_), NonFinite::Skip) => {
-                self.skipped += 1;
-                return Ok(());
+        let last = tape.last(&asked)?;
+        drop((asked, params, states, at));
+        let mut slots: Vec<Slot> =
+            all.iter().map(|(_, param, _)| self.slots.remove(&param.id()).unwrap_or_default()).collect();
+        // The place of a state that is not there yet.
+        let place = || Tensor::zeros([0], DType::F64);
+        let mut fresh: Vec<Vec<Tensor>> =
+            slots.iter().zip(&lengths).map(|(slot, n)| (slot.state.len()..*n).map(|_| place()).collect()).collect();
+        let mut places = Vec::with_capacity(lengths.iter().sum::<usize>() + all.len());
+        for (((_, param, _), slot), fresh) in all.iter().zip(&mut slots).zip(&mut fresh) {
+            places.push(Place::Param(param));
+            places.extend(slot.state.iter_mut().chain(fresh).map(Place::Tensor));
+        }
+        let done = tape.replace(&last, &mut places);
+        for (((_, param, _), mut slot), fresh) in all.iter().zip(slots).zip(fresh) {
+            if done.is_ok() {
+                slot.steps += 1;
+                slot.state.extend(fresh);
             }
-            (Some(at), _) => {
-                let found = format!("the gradient of '{}' is not finite", all[at].0);
-                let remedy =
-                    "look for its origin with Tape::detect_anomaly, or leave such steps out: .skip_non_finite()";
-                return Err(Error::new(ErrorKind::NonFinite, op, found, remedy));
+            if slot.steps > 0 {
+                self.slots.insert(param.id(), slot);
             }
         }
-        let mut next = || values.next().expect("every value asked for was computed");
-        for ((_, param, _), leaves) in all.iter().zip(lengths) {
-            param.set(next())?;
-            let slot = self.slots.entry(param.id()).or_default();
-            slot.steps += 1;
-            slot.state.clear();
-            slot.state.extend((0..leaves).map(|_| next()));
-        }
-        Ok(())
+        done
     }
 
     /// Checks all settings.

@@ -43,6 +43,11 @@ impl Gradients {
         self.params.insert(param.id(), gradient);
     }
 
+    /// The gradients of parameters, to be changed, in no particular order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ParamId, &mut Tensor)> {
+        self.params.iter_mut().map(|(id, gradient)| (*id, gradient))
+    }
+
     /// The number of parameters that have a gradient.
     pub fn len(&self) -> usize {
         self.params.len()

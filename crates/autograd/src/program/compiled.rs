@@ -76,7 +76,7 @@ impl Compiled {
         for (leaf, input) in self.leaves.iter_mut().zip(inputs) {
             *leaf = LeafValue::Tensor(input.contiguous());
         }
-        let values = run::run(&self.program, &self.leaves, &self.packs, None);
+        let values = run::run(&self.program, &self.leaves, &self.packs, Vec::new(), None);
         // An input that is held on to could not be updated in place by its owner.
         self.leaves[..inputs.len()].fill(LeafValue::Number(0.0));
         values

@@ -12,7 +12,7 @@ use crate::node::Op;
 use crate::shape::{Shape, Strides};
 use smallvec::SmallVec;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Where a value lies: a strided view of a buffer, in elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(super) fn program(graph: &Graph, options: PlanOptions) -> Program {
     if options.optimise && !options.traced {
         merge_products(&mut lower.code);
     }
-    Program { block: Arc::new(lower.finish(Vec::new())), outputs }
+    Program { block: Arc::new(lower.finish(Vec::new())), outputs, pairs: OnceLock::new() }
 }
 
 /// The block of a loop body: ports are its inputs, then the `written` nodes.

@@ -10,6 +10,7 @@ mod assemble;
 mod cache;
 mod code;
 mod compiled;
+mod donate;
 mod fuse;
 mod graph;
 mod group;
@@ -24,6 +25,7 @@ mod pieces;
 mod profile;
 mod refuse;
 mod repeat;
+mod replace;
 mod run;
 mod schedule;
 mod segments;
@@ -40,6 +42,7 @@ pub use listing::{Instruction, Operation, ProgramView};
 pub(crate) use lower::{Lower, Place};
 pub(crate) use opaque::OpaqueInstr;
 pub use profile::{Profile, ProfileEntry};
+pub(crate) use replace::replace;
 pub(crate) use sort::SortInstr;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -47,7 +50,8 @@ use crate::node::{NodeId, Op, StructureHasher};
 use crate::tape::{Inner, Tape};
 use crate::tensor::Tensor;
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 use wengert_kernels::threads;
 
 /// How a recording becomes a program.
@@ -74,6 +78,15 @@ pub(crate) struct Program {
     block: Arc<code::Block>,
     /// Where each asked value is found.
     outputs: Vec<code::OutputView>,
+    /// Which output may take the memory of which leaf, once somebody has asked.
+    pairs: OnceLock<HashSet<(usize, u32)>>,
+}
+
+impl Program {
+    /// Which output may take the memory of which leaf.
+    fn pairs(&self) -> &HashSet<(usize, u32)> {
+        self.pairs.get_or_init(|| donate::pairs(self))
+    }
 }
 
 /// The program of a loss and its gradients, remembered under the structure of the loss alone: a training step that was
@@ -104,7 +117,7 @@ impl Step {
     pub(crate) fn run(&self, tape: &Tape, loss: NodeId) -> Result<Vec<Tensor>> {
         let inner = tape.inner.borrow();
         refuse::memory(&self.program, &inner, &[loss])?;
-        run::run(&self.program, &inner.leaves, &[], None)
+        run::run(&self.program, &inner.leaves, &[], Vec::new(), None)
     }
 }
 
@@ -151,16 +164,16 @@ fn watched(
     match &tape.watching {
         Watching::Time(profile) if options.traced => {
             let mut clock = profile::Clock::start();
-            let values = run::run(program, &inner.leaves, &[], Some(&mut clock))?;
+            let values = run::run(program, &inner.leaves, &[], Vec::new(), Some(&mut clock))?;
             clock.stop();
             profile.borrow_mut().add(&Profile::of(&ProgramView::of(inner, program), clock, planning));
             Ok(values)
         }
         Watching::NonFinite if options.traced => {
             let mut finder = anomaly::Finder::new(inner, program)?;
-            run::run(program, &inner.leaves, &[], Some(&mut finder))
+            run::run(program, &inner.leaves, &[], Vec::new(), Some(&mut finder))
         }
-        _ => run::run(program, &inner.leaves, &[], None),
+        _ => run::run(program, &inner.leaves, &[], Vec::new(), None),
     }
 }
 

@@ -29,17 +29,26 @@ thread_local! {
     static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
 
-/// Runs a program, watched or not, with the packed right operands of its products, as far as there are; gives the asked values
-/// in order.
+/// The memory of a leaf, given to an output that may replace it (see [`donate`](super::donate)).
+pub(super) struct Donation {
+    pub output: usize,
+    pub leaf: u32,
+    /// Held by nobody else, or it is copied first; as long as the output.
+    pub memory: Buffer,
+}
+
+/// Runs a program, watched or not, with the packed right operands of its products, as far as there are, and with leaves
+/// whose memory outputs take; gives the asked values in order.
 pub(super) fn run(
     program: &Program,
     leaves: &[LeafValue],
     packs: &[Option<Packed>],
+    donations: Vec<Donation>,
     watch: Option<&mut dyn Watch>,
 ) -> Result<Vec<Tensor>> {
     // Taken, not borrowed: a run inside of a run (a custom operation's closure) gets a workspace of its own.
     let mut workspace = WORKSPACE.with(|kept| kept.take());
-    let result = run_in(&mut workspace, program, leaves, packs, watch);
+    let result = run_in(&mut workspace, program, leaves, packs, donations, watch);
     WORKSPACE.with(|kept| *kept.borrow_mut() = workspace);
     result
 }
@@ -55,10 +64,19 @@ fn run_in(
     program: &Program,
     leaves: &[LeafValue],
     packs: &[Option<Packed>],
+    donations: Vec<Donation>,
     watch: Option<&mut dyn Watch>,
 ) -> Result<Vec<Tensor>> {
     let block = &program.block;
-    let mut outputs: Vec<Buffer> = block.outputs.iter().map(|(dtype, len)| Buffer::spare(*dtype, *len)).collect();
+    let mut given: SmallVec<[(usize, u32); 8]> = SmallVec::new();
+    let mut own: SmallVec<[Option<Buffer>; 8]> = block.outputs.iter().map(|_| None).collect();
+    for Donation { output, leaf, memory } in donations {
+        given.push((output, leaf));
+        own[output] = Some(memory);
+    }
+    let spare =
+        |(own, (dtype, len)): (Option<Buffer>, &(DType, usize))| own.unwrap_or_else(|| Buffer::spare(*dtype, *len));
+    let mut outputs: Vec<Buffer> = own.into_iter().zip(&block.outputs).map(spare).collect();
     let numbers: Vec<i64> = block.numbers.iter().map(|(number, dtype)| word(number, *dtype, leaves)).collect();
 
     let mut memory = Memory::new();
@@ -67,7 +85,8 @@ fn run_in(
     #[cfg(test)]
     {
         bytes.fill(0xff);
-        outputs.iter_mut().for_each(|buffer| match buffer {
+        let fresh = outputs.iter_mut().enumerate().filter(|(i, _)| given.iter().all(|(output, _)| output != i));
+        fresh.for_each(|(_, buffer)| match buffer {
             Buffer::Bool(v) => Arc::make_mut(v).fill(0xff),
             Buffer::I64(v) => Arc::make_mut(v).fill(-1),
             Buffer::F32(v) => Arc::make_mut(v).fill(f32::NAN),
@@ -88,6 +107,9 @@ fn run_in(
             Home::Number(index) => Address { region: number_region, byte: index * 8 },
             Home::Output(index) => Address { region: output_regions[index], byte: 0 },
             Home::Leaf(ordinal) => {
+                if let Some((output, _)) = given.iter().find(|(_, leaf)| *leaf == ordinal) {
+                    return Address { region: output_regions[*output], byte: 0 };
+                }
                 let (buffer, offset) = leaf(leaves, ordinal).parts();
                 let region = with_buffer!(buffer, v => memory.share(v.as_slice()));
                 Address { region, byte: offset * leaf(leaves, ordinal).dtype().size() }
@@ -250,10 +272,7 @@ impl Machine<'_, '_, '_> {
         let writes: SmallVec<[Span; 8]> =
             tile.outputs.iter().map(|(dtype, buf, offset, len)| span(frame, *dtype, *buf, *offset, *len)).collect();
         let access = self.memory.open(&writes);
-        if self.scratch.is_empty() {
-            self.scratch.push(Scratch::default());
-        }
-        let scratch = &mut self.scratch[0];
+        let scratch = &mut *self.scratch;
         match &tile.program {
             AnyTile::F32(program) => {
                 let (inputs, mut outputs) = operands::<f32>(tile, frame, access);
@@ -387,6 +406,10 @@ fn operands<'a, E: Num + Pod>(tile: &'a TileInstr, frame: &[Address], mut access
         .iter()
         .map(|TileInput { dtype, buf, offset, extent }| {
             let at = span(frame, *dtype, *buf, *offset, *extent);
+            // The memory of a leaf that an output has taken.
+            if let Some(output) = access.writes().iter().position(|write| *write == at) {
+                return InputData::Replaced(output);
+            }
             match dtype {
                 DType::Bool => InputData::Bools(access.read(at)),
                 _ => InputData::Lanes(access.read(at)),

@@ -218,9 +218,9 @@ impl Call<'_> {
         // SAFETY: the contract is handed on.
         unsafe {
             match self {
-                Call::TileF32(program) => scratch.bound(place).run(program, reads, writes),
-                Call::TileF64(program) => scratch.bound(place).run(program, reads, writes),
-                Call::TileI64(program) => scratch.bound(place).run(program, reads, writes),
+                Call::TileF32(program) => scratch.bound(place).run(program, program.whole(), reads, writes),
+                Call::TileF64(program) => scratch.bound(place).run(program, program.whole(), reads, writes),
+                Call::TileI64(program) => scratch.bound(place).run(program, program.whole(), reads, writes),
                 Call::GemmF32(shape) => product::<f32>(shape, needs, reads, writes, ahead),
                 Call::GemmF64(shape) => product::<f64>(shape, needs, reads, writes, ahead),
                 Call::BatchF32(shape, b) => batch::<f32>(shape, b, needs, reads, writes),

@@ -1,12 +1,13 @@
 //! A tile program with memory for its registers: kernel calls whose operands are addresses.
 
 use super::copies::{Row, block, run};
-use super::{Feed, Sink, Source, TILE, TileProgram, Tiling};
+use super::{Feed, Sink, Source, Store, TILE, TileProgram, Tiling};
 use crate::lane::Num;
 use crate::map::{Kernel, Piece, Rows, copy_pieces};
 use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
 use std::num::NonZeroU64;
+use std::ops::Range;
 
 /// Memory in which tile programs run; kept between runs.
 #[derive(Default)]
@@ -36,13 +37,18 @@ macro_rules! tile_lane {
 tile_lane!(f32, f64, i64);
 
 impl Scratch {
-    /// Binds a program to place `number` of those for its element type.
-    pub(crate) fn bind<E: TileLane>(&mut self, program: &TileProgram<E>, number: usize) -> &mut Bound<E> {
+    /// Binds a program, with the inputs that lie in its outputs, to place `number` of those for its element type.
+    pub(crate) fn bind<E: TileLane>(
+        &mut self,
+        program: &TileProgram<E>,
+        number: usize,
+        replaced: &[(usize, usize)],
+    ) -> &mut Bound<E> {
         let bounds = E::bounds(self);
         if bounds.len() <= number {
             bounds.resize_with(number + 1, Bound::default);
         }
-        bounds[number].bind(program);
+        bounds[number].bind(program, replaced);
         &mut bounds[number]
     }
 
@@ -70,7 +76,7 @@ pub(crate) struct Bound<E> {
     writes: Copies<E>,
     /// Elements from row to row of a register.
     step: usize,
-    /// The program to which the rest belongs.
+    /// The program to which the rest belongs, if it is bound as it is, without replaced inputs.
     serial: Option<NonZeroU64>,
 }
 
@@ -137,8 +143,8 @@ impl<E> Default for Bound<E> {
 
 impl<E: Num + Pod> Bound<E> {
     /// Gives the registers of a program their places.
-    fn bind(&mut self, program: &TileProgram<E>) {
-        if self.serial == Some(program.serial) {
+    fn bind(&mut self, program: &TileProgram<E>, replaced: &[(usize, usize)]) {
+        if self.serial == Some(program.serial) && replaced.is_empty() {
             self.moving.iter_mut().for_each(|moving| moving.ahead = 0);
             return;
         }
@@ -182,9 +188,19 @@ impl<E: Num + Pod> Bound<E> {
                 Feed::Gather => self.gathers.push((i, feed(i))),
             }
         }
+        // A kernel does not run in place, and what a later one reads must still be there: such results wait in their
+        // registers for the end of the tile.
+        let waits = |i: usize, store: &Store| {
+            let writer = program.sinks.iter().position(|sink| *sink == Some(i)).unwrap_or(0);
+            let read =
+                |input: usize| program.ops[writer..].iter().any(|op| op.src.contains(&Source::Input(input as u16)));
+            replaced.iter().any(|(input, buffer)| *buffer == store.buffer && read(*input))
+        };
+        let mut waiting = smallvec::SmallVec::<[bool; 32]>::new();
         for (i, (sink, store)) in program.stores.iter().enumerate() {
             moving_of[1].push(self.moving.len() as u32);
-            match sink {
+            waiting.push(!replaced.is_empty() && waits(i, store));
+            match if waiting[i] { &Sink::Scatter } else { sink } {
                 Sink::Direct => self.moving.push(Moving::of(Err(i))),
                 Sink::Scatter if program.tiling == Tiling::Small => {
                     let from = register(store.register as usize);
@@ -198,6 +214,7 @@ impl<E: Num + Pod> Bound<E> {
         // Where the value of each register is: in the register, or in the output that it was written to.
         let mut held: smallvec::SmallVec<[Option<u32>; 64]> = smallvec::smallvec![None; program.registers];
         for (call, (op, sink)) in program.ops.iter().zip(&program.sinks).enumerate() {
+            let sink = &sink.filter(|store| !waiting[*store]);
             let mut rows = Rows { at: [std::ptr::null_mut(); 4], steps: [0; 4] };
             let mut in_memory = |rows: &mut Rows<E>, operand: usize, moving: u32, strides: &[usize]| {
                 rows.steps[operand] = row_step(strides);
@@ -229,7 +246,7 @@ impl<E: Num + Pod> Bound<E> {
             }
             self.calls.push((op.kernel, rows));
         }
-        self.serial = Some(program.serial);
+        self.serial = replaced.is_empty().then_some(program.serial);
     }
 
     /// Says how many bytes further the next run finds each input and each output buffer; 0: nothing is to be fetched.
@@ -242,13 +259,21 @@ impl<E: Num + Pod> Bound<E> {
         }
     }
 
-    /// Runs the program to which this is bound, on addresses.
+    /// Runs the program to which this is bound, on addresses: `part` of the last axis. It is all of it, unless the program has
+    /// one axis and is not small.
     ///
     /// # Safety
     /// Each address is that of as many elements as [`reads`](TileProgram::reads) and [`writes`](TileProgram::writes) say,
-    /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write.
+    /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write, but for
+    /// those that it was bound with: an input that [`replaces`](TileProgram::replaces) proved may lie in its output.
     #[inline]
-    pub(crate) unsafe fn run(&mut self, program: &TileProgram<E>, reads: &[*mut u8], writes: &[*mut u8]) {
+    pub(crate) unsafe fn run(
+        &mut self,
+        program: &TileProgram<E>,
+        part: Range<usize>,
+        reads: &[*mut u8],
+        writes: &[*mut u8],
+    ) {
         let n: usize = program.dims.iter().product();
         if n == 0 {
             return;
@@ -292,7 +317,7 @@ impl<E: Num + Pod> Bound<E> {
                     copy_pieces::<false>(&self.writes.pieces, writes);
                     self.writes.rows.iter().for_each(|(buffer, row)| row.write(writes[*buffer]));
                 }
-                Tiling::Rows { cols, rows } => self.rows(program, reads, writes, cols, rows),
+                Tiling::Rows { cols, rows } => self.rows(program, part, reads, writes, (cols, rows)),
                 Tiling::Across => self.across(program, reads, writes, n),
             }
         }
@@ -307,7 +332,8 @@ impl<E: Num + Pod> Bound<E> {
         }
         for (kernel, operands) in &self.calls {
             // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
-            // destination; stores written in place share no element with each other, and reads overlap no write.
+            // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
+            // a result that replaces an input wait if this call or a later one reads it.
             unsafe { kernel.rows(operands, n, rows) };
         }
     }
@@ -317,10 +343,10 @@ impl<E: Num + Pod> Bound<E> {
     unsafe fn rows(
         &mut self,
         program: &TileProgram<E>,
+        part: Range<usize>,
         reads: &[*mut u8],
         writes: &[*mut u8],
-        cols: usize,
-        rows: usize,
+        (cols, rows): (usize, usize),
     ) {
         let dims = &program.dims[..];
         let strides = |moving: &Moving<E>| match moving.source {
@@ -328,14 +354,14 @@ impl<E: Num + Pod> Bound<E> {
             Err(store) => &program.stores[store].1.strides[..],
         };
         let last = dims.len() - 1;
-        let (above, inner) = (last.checked_sub(1).map_or(1, |axis| dims[axis]), dims[last]);
+        let above = last.checked_sub(1).map_or(1, |axis| dims[axis]);
         let outer = last.saturating_sub(1);
         let mut index = [0usize; MAX_AXES];
         loop {
             for row in (0..above).step_by(rows) {
                 let height = rows.min(above - row);
-                for col in (0..inner).step_by(cols) {
-                    let width = cols.min(inner - col);
+                for col in part.clone().step_by(cols) {
+                    let width = cols.min(part.end - col);
                     if last > 0 {
                         index[last - 1] = row;
                     }

@@ -5,13 +5,19 @@
 //! belong; only other operands pass through a gathered copy. Intermediate values never leave the first-level cache.
 
 use crate::map::Kernel;
+use crate::memory::Pod;
 use crate::strided::MAX_AXES;
+use crate::threads::{for_each, threads};
+use bound::Bound;
 use smallvec::SmallVec;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod bound;
 mod copies;
+#[cfg(test)]
+mod tests;
 
 pub use bound::{Scratch, TileLane};
 
@@ -115,6 +121,20 @@ impl Tiling {
     }
 }
 
+/// A program's part that one thread runs.
+struct Share<'s, E> {
+    part: Range<usize>,
+    bound: &'s mut Bound<E>,
+    reads: &'s [*mut u8],
+    writes: &'s [*mut u8],
+}
+
+// SAFETY: the addresses are used under the contract of `Bound::run`.
+unsafe impl<E: Pod> Send for Share<'_, E> {}
+
+/// Inputs that lie in an output buffer: input and buffer.
+pub(crate) type Replaced = SmallVec<[(usize, usize); 8]>;
+
 /// How an input reaches the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Feed {
@@ -142,6 +162,8 @@ pub enum InputData<'a, E> {
     Lanes(&'a [E]),
     /// Truth values.
     Bools(&'a [u8]),
+    /// What an output buffer of this number holds before; see [`TileProgram::replaces`].
+    Replaced(usize),
 }
 
 /// An output buffer of one run.
@@ -242,24 +264,26 @@ impl<E: TileLane> TileProgram<E> {
             .map(|(buffer, len)| (*len, self.stores.iter().any(|(_, store)| store.buffer == buffer && store.bools)))
     }
 
-    /// Runs the program. `scratch` is grown to what the registers need and can be kept between runs.
+    /// Whether an output buffer may be the memory of an input: the input's elements lie in it in the order of the
+    /// output's, each is read for its own tile alone, and a tile is written after all of it was read.
+    pub fn replaces(&self, input: usize, buffer: usize) -> bool {
+        let mut stores = self.stores.iter().filter(|(_, store)| store.buffer == buffer);
+        let (Some((Feed::Direct, load)), Some((sink, store)), None) =
+            (self.feeds.get(input), stores.next(), stores.next())
+        else {
+            return false;
+        };
+        let whole = is_contiguous(&self.dims, &load.strides) && load.strides == store.strides && store.offset == 0;
+        *sink == Sink::Direct && whole
+    }
+
+    /// Runs the program, a large one on several threads with the same bits. `scratch` is grown to what they need and can be
+    /// kept between runs.
     ///
     /// # Panics
-    /// If an operand is too short for its strides, or of another kind than the program expects.
-    pub fn run(&self, scratch: &mut Scratch, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
-        // Inputs are only read: the addresses are mutable so that inputs and outputs are of one kind.
-        let reads: SmallVec<[*mut u8; 32]> = inputs
-            .iter()
-            .zip(self.reads())
-            .map(|(input, (needed, bools))| {
-                let (at, len, kind) = match input {
-                    InputData::Lanes(data) => (data.as_ptr().cast_mut().cast(), data.len(), false),
-                    InputData::Bools(data) => (data.as_ptr().cast_mut(), data.len(), true),
-                };
-                assert!(len >= needed && kind == bools, "input too short or of another kind");
-                at
-            })
-            .collect();
+    /// If an operand is too short for its strides, or of another kind than the program expects, or an input cannot be what
+    /// it [`replaces`](TileProgram::replaces).
+    pub fn run(&self, scratch: &mut Vec<Scratch>, inputs: &[InputData<'_, E>], outputs: &mut [Output<'_, E>]) {
         let writes: SmallVec<[*mut u8; 16]> = outputs
             .iter_mut()
             .zip(self.writes())
@@ -272,10 +296,57 @@ impl<E: TileLane> TileProgram<E> {
                 at
             })
             .collect();
+        let mut replaced = Replaced::new();
+        // Inputs are only read: the addresses are mutable so that inputs and outputs are of one kind.
+        let reads: SmallVec<[*mut u8; 32]> = inputs
+            .iter()
+            .zip(self.reads())
+            .enumerate()
+            .map(|(i, (input, (needed, bools)))| {
+                let (at, len, kind) = match input {
+                    InputData::Lanes(data) => (data.as_ptr().cast_mut().cast(), data.len(), false),
+                    InputData::Bools(data) => (data.as_ptr().cast_mut(), data.len(), true),
+                    InputData::Replaced(buffer) => {
+                        assert!(self.replaces(i, *buffer), "an input that the output cannot replace");
+                        replaced.push((i, *buffer));
+                        // As long as the output and of its kind, which was checked.
+                        return writes[*buffer];
+                    }
+                };
+                assert!(len >= needed && kind == bools, "input too short or of another kind");
+                at
+            })
+            .collect();
         assert!(reads.len() == self.feeds.len() && writes.len() == self.needs.1.len(), "one operand for each input");
-        let bound = scratch.bind(self, 0);
-        // SAFETY: every operand is as long as the program needs and of its kind, outputs are distinct mutable borrows.
-        unsafe { bound.run(self, &reads, &writes) }
+        let parts = self.parts(threads());
+        if scratch.len() < parts.len() {
+            scratch.resize_with(parts.len(), Scratch::default);
+        }
+        let shares = parts.into_iter().zip(scratch).map(|(part, scratch)| Share {
+            part,
+            bound: scratch.bind(self, 0, &replaced),
+            reads: &reads,
+            writes: &writes,
+        });
+        // SAFETY: every operand is as long as the program needs and of its kind; outputs are distinct mutable borrows, whose
+        // addresses inputs share only where `replaces` proved that they may. Shares are of different elements.
+        for_each(shares.collect(), |share| unsafe { share.bound.run(self, share.part, share.reads, share.writes) });
+    }
+
+    /// All of the last axis.
+    pub(crate) fn whole(&self) -> Range<usize> {
+        0..self.dims.last().copied().unwrap_or(1)
+    }
+
+    /// The parts of the last axis that threads run: whole tiles of a long run.
+    fn parts(&self, threads: usize) -> SmallVec<[Range<usize>; 4]> {
+        /// Kernel calls times elements that are worth a thread.
+        const SHARE: usize = 1 << 18;
+        let n = self.whole().end;
+        let long = self.dims.len() == 1 && self.tiling != Tiling::Small;
+        let count = if long { (self.work() / SHARE).clamp(1, threads) } else { 1 };
+        let width = n.div_ceil(count).next_multiple_of(TILE);
+        (0..count).map(|i| (i * width).min(n)..((i + 1) * width).min(n)).collect()
     }
 }
 
