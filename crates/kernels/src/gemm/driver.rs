@@ -95,6 +95,7 @@ pub(super) fn spare_steps<E: GemmElem>(kernels: &Kernels<E>, m: usize, n: usize,
     panels.count * n.div_ceil(step.cols) * k
 }
 
+/// How many steps of k ahead a packed B is prefetched for products of `rows` rows.
 fn packed_ahead(rows: usize) -> usize {
     if rows < PREFETCH_ROWS { PREFETCH_FEW_ROWS } else { PREFETCH_PACKED }
 }
