@@ -1,14 +1,15 @@
 //! Which elementwise nodes run in one pass.
 //!
 //! Every node gets a stage: an elementwise node stays in the stage of the elementwise inputs it can be fused
-//! with, anything else starts a later one. No path between two nodes of one stage leaves the stage, so connected
-//! nodes of a stage can run together wherever their inputs are ready.
+//! with, anything else starts a later one. Stages never fall along an edge, so no path between two nodes of one stage leaves
+//! the stage, and connected nodes of a stage can run together wherever their inputs are ready.
 
 use super::PlanOptions;
 use super::graph::{Graph, GraphNode, GraphOp};
 use crate::dtype::DType;
 use crate::node::Op;
 use crate::ops::MapOp;
+use std::cmp::Ordering;
 
 /// The most operations in one group: keeps the registers of a tile within the first-level cache.
 const LARGEST: usize = 48;
@@ -35,7 +36,6 @@ pub(super) fn units(graph: &Graph, options: PlanOptions) -> Units {
     let mut lanes = vec![DType::F32; n];
     // What no elementwise node comes before has stage -1.
     let mut stage = vec![-1i32; n];
-    let mut set = Sets::new(n);
     for (id, node) in graph.nodes.iter().enumerate() {
         let Some(_) = map_of(node) else {
             stage[id] = node.inputs.iter().map(|input| stage[*input]).max().unwrap_or(-1);
@@ -49,21 +49,61 @@ pub(super) fn units(graph: &Graph, options: PlanOptions) -> Units {
         let own = MapOp::lane(node.inputs.iter().map(|input| graph.nodes[*input].dtype));
         let logic = node.inputs.iter().all(|input| graph.nodes[*input].dtype == DType::Bool);
         lanes[id] = if logic { MapOp::lane(lane) } else { own };
-        let fuses = |input: usize, lanes: &[DType]| {
-            let other = &graph.nodes[input];
-            map_of(other).is_some() && other.shape == node.shape && lanes[input] == lanes[id]
-        };
-        let after = |input: &usize| stage[*input] + !fuses(*input, &lanes) as i32;
+        let after = |input: &usize| stage[*input] + !fuses(graph, &lanes, *input, id) as i32;
         stage[id] = node.inputs.iter().map(after).max().unwrap_or(0);
-        if options.optimise {
+    }
+    let mut set = Sets::new(n);
+    if options.optimise {
+        delay(graph, &lanes, &mut stage);
+        for (id, node) in graph.nodes.iter().enumerate() {
             for input in &node.inputs {
-                if stage[*input] == stage[id] && fuses(*input, &lanes) {
+                if stage[*input] == stage[id] && fuses(graph, &lanes, *input, id) {
                     set.join(*input, id);
                 }
             }
         }
     }
     schedule(graph, lanes, &mut set)
+}
+
+/// Whether one pass can compute both nodes of an edge.
+fn fuses(graph: &Graph, lanes: &[DType], input: usize, id: usize) -> bool {
+    let (input_node, node) = (&graph.nodes[input], &graph.nodes[id]);
+    let elementwise = map_of(input_node).is_some() && map_of(node).is_some();
+    elementwise && input_node.shape == node.shape && lanes[input] == lanes[id]
+}
+
+/// Moves nodes to the stage of their first user, where they are fused with it, if no more memory waits for them than does now.
+fn delay(graph: &Graph, lanes: &[DType], stage: &mut [i32]) {
+    let n = graph.nodes.len();
+    let bytes = |id: usize| graph.nodes[id].shape.numel() * graph.nodes[id].dtype.size();
+    // The latest stage that the users allow, and whether the node would be fused there; the latest stage of a user.
+    let (mut latest, mut last) = (vec![(i32::MAX, false); n], vec![i32::MIN; n]);
+    for id in &graph.outputs {
+        (latest[*id], last[*id]) = ((i32::MIN, false), i32::MAX);
+    }
+    for (id, node) in graph.nodes.iter().enumerate().rev() {
+        let (to, fused) = latest[id];
+        if fused && to > stage[id] {
+            // What is there anyway, or is used as late, does not wait for this node.
+            let waits = |input: &&usize| !graph.nodes[**input].inputs.is_empty() && last[**input] < to;
+            let waiting: usize = node.inputs.iter().filter(waits).map(|input| bytes(*input)).sum();
+            if waiting <= bytes(id) {
+                stage[id] = to;
+            }
+        }
+        for input in &node.inputs {
+            let fuses = fuses(graph, lanes, *input, id);
+            let allowed = stage[id] - !fuses as i32;
+            let (to, fused) = latest[*input];
+            latest[*input] = match allowed.cmp(&to) {
+                Ordering::Less => (allowed, fuses),
+                Ordering::Equal => (to, fused || fuses),
+                Ordering::Greater => (to, fused),
+            };
+            last[*input] = last[*input].max(stage[id]);
+        }
+    }
 }
 
 /// Gathers nodes into units and orders them so that inputs come first.
