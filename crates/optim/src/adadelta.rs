@@ -2,7 +2,7 @@
 
 use crate::optimizer::Optimizer;
 use crate::settings;
-use crate::transform::{At, Transform, average};
+use crate::transform::{At, Transform, average_square};
 use wengert_autograd::{Result, Var};
 use wengert_derive::Tree;
 
@@ -77,9 +77,9 @@ impl Transform for AdadeltaRule {
     }
 
     fn update<'t>(&self, _: &At<'t>, g: Var<'t>, state: AdadeltaState<'t>) -> (Var<'t>, AdadeltaState<'t>) {
-        let v = average(state.v, self.rho, g.square());
+        let v = average_square(state.v, self.rho, g);
         let u = (state.d + self.eps).sqrt() / (v + self.eps).sqrt() * g;
-        let d = average(state.d, self.rho, u.square());
+        let d = average_square(state.d, self.rho, u);
         (u, AdadeltaState { v, d })
     }
 }

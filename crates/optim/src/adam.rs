@@ -2,7 +2,7 @@
 
 use crate::optimizer::Optimizer;
 use crate::settings;
-use crate::transform::{At, Transform, average, root};
+use crate::transform::{At, Transform, average, average_square, root};
 use wengert_autograd::{Result, Var};
 use wengert_derive::Tree;
 
@@ -100,11 +100,12 @@ impl Transform for AdamRule {
     fn update<'t>(&self, at: &At<'t>, g: Var<'t>, state: AdamState<'t>) -> (Var<'t>, AdamState<'t>) {
         let (beta1, beta2) = self.betas;
         let m = average(state.m, beta1, g);
-        let v = average(state.v, beta2, g.square());
+        let v = average_square(state.v, beta2, g);
         let largest = state.largest.map(|largest| largest.maximum(v));
         let t = at.step as f64;
         let (of_m, of_v) = (1.0 / (1.0 - beta1.powf(t)), 1.0 / (1.0 - beta2.powf(t)).sqrt());
-        let u = m * of_m / (root(largest.unwrap_or(v)) * of_v + self.eps);
+        // Not the mean, but the divisor is corrected, by numbers: one pass over the elements less.
+        let u = m / (root(largest.unwrap_or(v)) * (of_v / of_m) + self.eps / of_m);
         (u, AdamState { m, v, largest })
     }
 }

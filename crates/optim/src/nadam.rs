@@ -2,7 +2,7 @@
 
 use crate::optimizer::Optimizer;
 use crate::settings;
-use crate::transform::{At, Transform, average, root};
+use crate::transform::{At, Transform, average, average_square, root};
 use wengert_autograd::{DType, Result, Var};
 use wengert_derive::Tree;
 
@@ -94,7 +94,7 @@ impl Transform for NAdamRule {
         let (now, next) = (momentum(t), momentum(t + 1.0));
         let product = state.product * now;
         let m = average(state.m, beta1, g);
-        let v = average(state.v, beta2, g.square());
+        let v = average_square(state.v, beta2, g);
         let ahead = m * (next / (1.0 - product * next)) + g * ((1.0 - now) / (1.0 - product));
         let u = ahead / (root(v * (1.0 / (1.0 - beta2.powf(t)))) + self.eps);
         (u, NAdamState { m, v, product })

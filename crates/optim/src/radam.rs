@@ -2,7 +2,7 @@
 
 use crate::optimizer::Optimizer;
 use crate::settings;
-use crate::transform::{At, Transform, average, root};
+use crate::transform::{At, Transform, average, average_square, root};
 use wengert_autograd::{Result, Var};
 use wengert_derive::Tree;
 
@@ -82,7 +82,7 @@ impl Transform for RAdamRule {
         let (beta1, beta2) = self.betas;
         let t = at.step as f64;
         let m = average(state.m, beta1, g);
-        let v = average(state.v, beta2, g.square());
+        let v = average_square(state.v, beta2, g);
         let mean = m * (1.0 / (1.0 - beta1.powf(t)));
         let of_v = 1.0 - beta2.powf(t);
         let most = 2.0 / (1.0 - beta2) - 1.0;

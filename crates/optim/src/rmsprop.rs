@@ -2,7 +2,7 @@
 
 use crate::optimizer::Optimizer;
 use crate::settings;
-use crate::transform::{At, Transform, average, root};
+use crate::transform::{At, Transform, average, average_square, root};
 use wengert_autograd::{Result, Var};
 use wengert_derive::Tree;
 
@@ -96,7 +96,7 @@ impl Transform for RmsPropRule {
     }
 
     fn update<'t>(&self, _: &At<'t>, g: Var<'t>, state: RmsPropState<'t>) -> (Var<'t>, RmsPropState<'t>) {
-        let v = average(state.v, self.alpha, g.square());
+        let v = average_square(state.v, self.alpha, g);
         let mean = state.mean.map(|mean| average(mean, self.alpha, g));
         let spread = mean.map_or(v, |mean| v - mean.square());
         let scaled = g / (root(spread) + self.eps);

@@ -167,3 +167,9 @@ pub(crate) fn root(x: Var<'_>) -> Var<'_> {
 pub(crate) fn average<'t>(average: Var<'t>, rate: f64, x: Var<'t>) -> Var<'t> {
     average * rate + x * (1.0 - rate)
 }
+
+/// `rate·average + (1 − rate)·x²`, in two kernel calls where the [`average`] of a square takes three.
+#[track_caller]
+pub(crate) fn average_square<'t>(average: Var<'t>, rate: f64, x: Var<'t>) -> Var<'t> {
+    average * rate + x * (1.0 - rate) * x
+}
