@@ -34,6 +34,7 @@ mod recorder;
 mod replace;
 mod scan;
 mod shape;
+mod storage;
 mod tape;
 mod tensor;
 mod tensor_fmt;

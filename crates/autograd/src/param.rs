@@ -28,7 +28,7 @@ impl Param {
     pub fn new(value: Tensor) -> Param {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = ParamId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Param { id, value: Arc::new(RwLock::new(value.contiguous())) }
+        Param { id, value: Arc::new(RwLock::new(value.aligned())) }
     }
 
     /// The parameter's identity.
@@ -50,7 +50,7 @@ impl Param {
     pub fn set(&self, value: Tensor) -> Result<()> {
         let mut slot = self.lock();
         check(&slot, value.shape(), value.dtype())?;
-        *slot = value.contiguous();
+        *slot = value.aligned();
         Ok(())
     }
 

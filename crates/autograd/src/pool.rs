@@ -4,6 +4,7 @@
 //! memory, which the system maps and clears page by page; with it, an optimizer's update goes to a buffer that
 //! earlier values have left.
 
+use crate::storage::Storage;
 use std::cell::RefCell;
 
 /// Bytes from which on a buffer is kept; smaller ones are left to the allocator.
@@ -13,7 +14,7 @@ const MOST: usize = 256 << 20;
 
 /// The buffers that one thread keeps of one element type, least recently given first.
 struct Shelf<T> {
-    buffers: Vec<Vec<T>>,
+    buffers: Vec<Storage<T>>,
     bytes: usize,
 }
 
@@ -22,13 +23,13 @@ impl<T: Copy + Default> Shelf<T> {
         Shelf { buffers: Vec::new(), bytes: 0 }
     }
 
-    fn take(&mut self, len: usize) -> Option<Vec<T>> {
+    fn take(&mut self, len: usize) -> Option<Storage<T>> {
         let found = self.buffers.iter().rposition(|buffer| buffer.len() == len)?;
         self.bytes -= len * size_of::<T>();
         Some(self.buffers.remove(found))
     }
 
-    fn give(&mut self, buffer: Vec<T>) {
+    fn give(&mut self, buffer: Storage<T>) {
         let bytes = buffer.len() * size_of::<T>();
         if !(SMALLEST..=MOST).contains(&bytes) {
             return;
@@ -44,19 +45,19 @@ impl<T: Copy + Default> Shelf<T> {
 /// An element type, with the shelf of the present thread.
 pub(crate) trait Pooled: Copy + Default + 'static {
     /// `len` elements of unspecified value.
-    fn take(len: usize) -> Vec<Self>;
+    fn take(len: usize) -> Storage<Self>;
     /// Keeps a buffer for later.
-    fn give(buffer: Vec<Self>);
+    fn give(buffer: Storage<Self>);
 }
 
 macro_rules! pooled {
     ($($type:ty),*) => {$(
         impl Pooled for $type {
-            fn take(len: usize) -> Vec<$type> {
+            fn take(len: usize) -> Storage<$type> {
                 let kept = if len * size_of::<$type>() < SMALLEST { None } else { SHELF.with(|s| s.borrow_mut().take(len)) };
-                kept.unwrap_or_else(|| vec![<$type>::default(); len])
+                kept.unwrap_or_else(|| Storage::zeros(len))
             }
-            fn give(buffer: Vec<$type>) {
+            fn give(buffer: Storage<$type>) {
                 // While the thread ends there is no shelf: the buffer goes back to the system.
                 let _ = SHELF.try_with(|s| s.borrow_mut().give(buffer));
             }
@@ -84,15 +85,15 @@ mod tests {
     #[test]
     fn buffers_are_kept_by_length_and_within_bounds() {
         let mut shelf = Shelf::<f64>::new();
-        shelf.give(vec![1.0; 1000]);
-        shelf.give(vec![2.0; 2000]);
-        shelf.give(vec![3.0; 10]);
+        shelf.give(vec![1.0; 1000].into());
+        shelf.give(vec![2.0; 2000].into());
+        shelf.give(vec![3.0; 10].into());
         assert_eq!(shelf.buffers.len(), 2, "small ones are not kept");
         assert!(shelf.take(1500).is_none());
         assert_eq!(shelf.take(1000).map(|b| b[0]), Some(1.0));
         assert_eq!(shelf.bytes, 16_000);
         for _ in 0..20 {
-            shelf.give(vec![0.0; MOST / 8 / 4]);
+            shelf.give(vec![0.0; MOST / 8 / 4].into());
         }
         assert!(shelf.bytes <= MOST && shelf.take(2000).is_none(), "the oldest go first");
     }

@@ -4,6 +4,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::Pooled;
 use crate::shape::{Shape, Strides, for_each_offset};
+use crate::storage::Storage;
 use std::sync::Arc;
 
 /// An n-dimensional array with a run-time element type.
@@ -26,13 +27,13 @@ pub struct Tensor {
     offset: usize,
 }
 
-/// The storage of a tensor, one vector a type; `Bool` is stored as bytes 0 and 1.
+/// The storage of a tensor, one a type; `Bool` is stored as bytes 0 and 1.
 #[derive(Clone)]
 pub(crate) enum Buffer {
-    Bool(Arc<Vec<u8>>),
-    I64(Arc<Vec<i64>>),
-    F32(Arc<Vec<f32>>),
-    F64(Arc<Vec<f64>>),
+    Bool(Arc<Storage<u8>>),
+    I64(Arc<Storage<i64>>),
+    F32(Arc<Storage<f32>>),
+    F64(Arc<Storage<f64>>),
 }
 
 /// Runs `$body` with `$v` bound to the typed vector of `$buffer`.
@@ -51,10 +52,10 @@ pub(crate) use with_buffer;
 impl Buffer {
     pub(crate) fn zeros(dtype: DType, len: usize) -> Buffer {
         match dtype {
-            DType::Bool => Buffer::Bool(Arc::new(vec![0; len])),
-            DType::I64 => Buffer::I64(Arc::new(vec![0; len])),
-            DType::F32 => Buffer::F32(Arc::new(vec![0.0; len])),
-            DType::F64 => Buffer::F64(Arc::new(vec![0.0; len])),
+            DType::Bool => Buffer::Bool(Arc::new(Storage::zeros(len))),
+            DType::I64 => Buffer::I64(Arc::new(Storage::zeros(len))),
+            DType::F32 => Buffer::F32(Arc::new(Storage::zeros(len))),
+            DType::F64 => Buffer::F64(Arc::new(Storage::zeros(len))),
         }
     }
 
@@ -95,7 +96,7 @@ impl Buffer {
 impl Drop for Buffer {
     /// The last owner leaves the memory to the next program.
     fn drop(&mut self) {
-        fn leave<T: Pooled>(shared: &mut Arc<Vec<T>>) {
+        fn leave<T: Pooled>(shared: &mut Arc<Storage<T>>) {
             if let Some(own) = Arc::get_mut(shared) {
                 T::give(std::mem::take(own));
             }
@@ -108,7 +109,7 @@ impl Drop for Buffer {
 fn typed<T: Element>(buffer: &Buffer) -> Option<&[T::Stored]> {
     use std::any::Any;
     let any: &dyn Any = with_buffer!(buffer, v => v as &dyn Any);
-    any.downcast_ref::<Arc<Vec<T::Stored>>>().map(|v| v.as_slice())
+    any.downcast_ref::<Arc<Storage<T::Stored>>>().map(|v| &v[..])
 }
 
 fn make<T: Element>(data: Vec<T::Stored>) -> Buffer {
@@ -118,7 +119,7 @@ fn make<T: Element>(data: Vec<T::Stored>) -> Buffer {
     // `T::Stored` is one of four types, and `T::DTYPE` says which; the downcast cannot miss.
     macro_rules! take {
         ($type:ty, $variant:ident) => {
-            any.downcast_mut::<Option<Vec<$type>>>().and_then(Option::take).map(|v| Buffer::$variant(Arc::new(v)))
+            any.downcast_mut::<Option<Vec<$type>>>().and_then(Option::take).map(|v| Buffer::from(v))
         };
     }
     match T::DTYPE {
@@ -231,6 +232,19 @@ impl Tensor {
             out.into()
         });
         Tensor::whole(buffer, self.shape.clone())
+    }
+
+    /// This tensor contiguous in a buffer that is all its own and begins where it is best computed with; copies only if it is not.
+    pub(crate) fn aligned(&self) -> Tensor {
+        let tensor = self.contiguous();
+        let n = tensor.numel();
+        let buffer = with_buffer!(&tensor.buffer, v => {
+            if v.len() == n && !v.misaligned() {
+                return tensor;
+            }
+            Buffer::from(Storage::copy_of(&v[tensor.offset..][..n]))
+        });
+        Tensor::whole(buffer, tensor.shape.clone())
     }
 
     /// The buffer and the index of the first element in it.
@@ -384,26 +398,22 @@ impl Tensor {
     }
 }
 
-impl From<Vec<u8>> for Buffer {
-    fn from(v: Vec<u8>) -> Self {
-        Buffer::Bool(Arc::new(v))
-    }
+macro_rules! buffers {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl From<Storage<$type>> for Buffer {
+            fn from(v: Storage<$type>) -> Self {
+                Buffer::$variant(Arc::new(v))
+            }
+        }
+
+        impl From<Vec<$type>> for Buffer {
+            fn from(v: Vec<$type>) -> Self {
+                Storage::from(v).into()
+            }
+        }
+    )*};
 }
-impl From<Vec<i64>> for Buffer {
-    fn from(v: Vec<i64>) -> Self {
-        Buffer::I64(Arc::new(v))
-    }
-}
-impl From<Vec<f32>> for Buffer {
-    fn from(v: Vec<f32>) -> Self {
-        Buffer::F32(Arc::new(v))
-    }
-}
-impl From<Vec<f64>> for Buffer {
-    fn from(v: Vec<f64>) -> Self {
-        Buffer::F64(Arc::new(v))
-    }
-}
+buffers!(u8 => Bool, i64 => I64, f32 => F32, f64 => F64);
 
 /// The number of elements of a tensor to be made.
 ///

@@ -95,10 +95,8 @@ fn run_in(
     }
     let arena = memory.lend(bytes);
     let number_region = memory.share(&numbers);
-    let output_regions: Vec<u32> = outputs
-        .iter_mut()
-        .map(|buffer| with_buffer!(buffer, v => memory.lend(Arc::make_mut(v).as_mut_slice())))
-        .collect();
+    let output_regions: Vec<u32> =
+        outputs.iter_mut().map(|buffer| with_buffer!(buffer, v => memory.lend(&mut Arc::make_mut(v)[..]))).collect();
     let frame: Frame = block
         .buffers
         .iter()
@@ -111,7 +109,7 @@ fn run_in(
                     return Address { region: output_regions[*output], byte: 0 };
                 }
                 let (buffer, offset) = leaf(leaves, ordinal).parts();
-                let region = with_buffer!(buffer, v => memory.share(v.as_slice()));
+                let region = with_buffer!(buffer, v => memory.share(&v[..]));
                 Address { region, byte: offset * leaf(leaves, ordinal).dtype().size() }
             }
             Home::Port => unreachable!("a program has no ports"),
