@@ -1,17 +1,40 @@
 //! Memory asked for ahead of its use.
 
-/// Asks for the cache line at an address, which may lie anywhere, to be brought into the second-level cache; a hint without
-/// effect on values.
+/// What for, and how soon, memory is asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Hint {
+    /// To be read at once.
+    Near,
+    /// To be read later.
+    Far,
+    /// To be written.
+    Written,
+}
+
+/// Asks for the cache line at an address, which may lie anywhere; a hint without effect on values.
 #[inline(always)]
-pub(crate) fn ask(at: *const u8) {
+pub(crate) fn ask(at: *const u8, hint: Hint) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let at = at.cast();
         // SAFETY: a prefetch reads and writes nothing, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+        unsafe {
+            match hint {
+                Hint::Near => _mm_prefetch::<_MM_HINT_T0>(at),
+                Hint::Far => _mm_prefetch::<_MM_HINT_T1>(at),
+                Hint::Written => _mm_prefetch::<_MM_HINT_ET0>(at),
+            }
+        }
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = at;
+    let _ = (at, hint);
+}
+
+/// Asks for the cache lines of `n` elements.
+#[inline(always)]
+pub(crate) fn prefetch<E>(at: *const E, n: usize, hint: Hint) {
+    (0..(n * size_of::<E>()).div_ceil(LINE)).for_each(|line| ask(at.cast::<u8>().wrapping_add(LINE * line), hint));
 }
 
 /// Bytes of a cache line: one, at the most, is asked for in a step of k.

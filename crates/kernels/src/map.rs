@@ -136,13 +136,41 @@ fn blocks<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], a: &[E], b: &[E]
 /// A block's worth of any element type (the first `block()` are used).
 type Pad<E> = [E; MAX_BLOCK];
 
-/// Runs every row: whole blocks and one more, overlapping, for the rest; a row shorter than a block is padded to one.
-/// `fill` and `spill` copy into and out of a pad.
+/// Runs rows of whole blocks.
 ///
 /// # Safety
 /// As [`Kernel::rows`].
 #[inline(always)]
-unsafe fn drive<M: Eval<E, N>, E: Num, const N: usize>(
+unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+    for row in 0..rows {
+        // SAFETY: the contract is handed on.
+        unsafe { piece::<M, E, N>(operands, row, 0, n) };
+    }
+}
+
+/// Runs the `len` elements, whole blocks, of a row from `start` on.
+///
+/// # Safety
+/// As [`Kernel::rows`]; the elements are in the row.
+#[inline(always)]
+unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, row: usize, start: usize, len: usize) {
+    let at = |operand: usize| operands.at[operand].wrapping_add(row * operands.steps[operand] + start);
+    // SAFETY: rows of sources that the op has are readable, by the contract; one it does not have is replaced by the first. Rows of
+    // the result are writable and overlap nothing else.
+    unsafe {
+        let source =
+            |operand: usize| std::slice::from_raw_parts(at(if operand <= N { operand } else { 1 }).cast_const(), len);
+        blocks::<M, E, N>(std::slice::from_raw_parts_mut(at(0), len), source(1), source(2), source(3));
+    }
+}
+
+/// Runs what rows of ragged length have left behind their whole blocks: one more block, overlapping; a row shorter than
+/// a block is padded to one. `fill` and `spill` copy into and out of a pad.
+///
+/// # Safety
+/// As [`Kernel::rows`].
+#[inline(always)]
+unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
     operands: &Rows<E>,
     n: usize,
     rows: usize,
@@ -150,70 +178,71 @@ unsafe fn drive<M: Eval<E, N>, E: Num, const N: usize>(
     spill: impl Fn(&mut [E], &Pad<E>),
 ) {
     let w = block::<E>();
-    let at = |operand: usize, row: usize| operands.at[operand].wrapping_add(row * operands.steps[operand]);
-    // SAFETY: rows of sources that the op has are readable, by the contract; one it does not have is replaced by the first.
-    let source = |operand: usize, row: usize, start: usize, len: usize| unsafe {
-        let operand = if operand <= N { operand } else { 1 };
-        std::slice::from_raw_parts(at(operand, row).add(start).cast_const(), len)
-    };
-    // SAFETY: rows of the result are writable and overlap nothing else, by the contract.
-    let result =
-        |row: usize, start: usize, len: usize| unsafe { std::slice::from_raw_parts_mut(at(0, row).add(start), len) };
-    if n == 0 {
-        return;
-    }
-    if n < w {
-        for row in 0..rows {
-            let [a, b, c] = [1, 2, 3].map(|operand| source(operand, row, 0, n));
-            let a = fill(a);
-            let b = if N > 1 { fill(b) } else { a };
-            let c = if N > 2 { fill(c) } else { a };
-            let mut out = [E::ZERO; MAX_BLOCK];
-            blocks::<M, E, N>(&mut out[..w], &a[..w], &b[..w], &c[..w]);
-            spill(result(row, 0, n), &out);
-        }
-        return;
-    }
     for row in 0..rows {
-        let (mut start, mut len) = (0, n & !(w - 1));
-        loop {
-            let [a, b, c] = [1, 2, 3].map(|operand| source(operand, row, start, len));
-            blocks::<M, E, N>(result(row, start, len), a, b, c);
-            if start + len == n {
-                break;
-            }
-            // The last block, overlapping: elements computed twice get the same bits.
-            (start, len) = (n - w, w);
+        if n >= w {
+            // SAFETY: the contract is handed on. Elements computed twice get the same bits.
+            unsafe { piece::<M, E, N>(operands, row, n - w, w) };
+            continue;
         }
+        let at = |operand: usize| operands.at[operand].wrapping_add(row * operands.steps[operand]);
+        // SAFETY: as in `piece`.
+        let source = |operand: usize| unsafe { fill(std::slice::from_raw_parts(at(operand).cast_const(), n)) };
+        let a = source(1);
+        let b = if N > 1 { source(2) } else { a };
+        let c = if N > 2 { source(3) } else { a };
+        let mut out = [E::ZERO; MAX_BLOCK];
+        blocks::<M, E, N>(&mut out[..w], &a[..w], &b[..w], &c[..w]);
+        // SAFETY: as above.
+        spill(unsafe { std::slice::from_raw_parts_mut(at(0), n) }, &out);
     }
 }
 
-/// Defines the kernel of one instruction set.
+/// Defines the kernel of one instruction set, whose way to rows of whole blocks is short, and what it calls for other rows.
 macro_rules! driver {
-    ($(#[$cfg:meta])* $kernel:ident, $features:literal, $fill:path, $spill:path) => {
+    ($(#[$cfg:meta])* $kernel:ident, $rest:ident, $(#[$features:meta])?, $fill:path, $spill:path) => {
         $(#[$cfg])*
-        #[target_feature(enable = $features)]
+        $(#[$features])?
         unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+            if n.is_multiple_of(block::<E>()) {
+                // SAFETY: the same contract.
+                unsafe { whole::<M, E, N>(operands, n, rows) }
+            } else {
+                // SAFETY: the same contract.
+                unsafe { $rest::<M, E, N>(operands, n, rows) }
+            }
+        }
+
+        $(#[$cfg])*
+        $(#[$features])?
+        #[inline(never)]
+        unsafe fn $rest<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
             // SAFETY: the same contract.
-            unsafe { drive::<M, E, N>(operands, n, rows, |x| $fill(x), |d, x| $spill(d, x)) }
+            unsafe {
+                if n > block::<E>() {
+                    $kernel::<M, E, N>(operands, n & !(block::<E>() - 1), rows);
+                }
+                ragged::<M, E, N>(operands, n, rows, |x| $fill(x), |d, x| $spill(d, x));
+            }
         }
     };
 }
 
 driver!(
     #[cfg(target_arch = "x86_64")]
-    avx512,
-    "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma",
+    avx512, avx512_ragged,
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")],
     pad::fill_avx512,
     pad::spill_avx512
 );
 driver!(
     #[cfg(target_arch = "x86_64")]
-    avx2,
-    "avx2,fma",
+    avx2, avx2_ragged,
+    #[target_feature(enable = "avx2,fma")],
     pad::fill_avx2,
     pad::spill_avx2
 );
+// The kernel of the target's baseline, which on AArch64 is NEON.
+driver!(baseline, baseline_ragged, , fill, spill);
 
 #[inline(always)]
 fn fill<E: Num>(x: &[E]) -> Pad<E> {
@@ -225,12 +254,6 @@ fn fill<E: Num>(x: &[E]) -> Pad<E> {
 #[inline(always)]
 fn spill<E: Num>(dst: &mut [E], pad: &Pad<E>) {
     dst.copy_from_slice(&pad[..dst.len()]);
-}
-
-/// The kernel of the target's baseline, which on AArch64 is NEON.
-unsafe fn baseline<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
-    // SAFETY: the same contract.
-    unsafe { drive::<M, E, N>(operands, n, rows, fill, spill) }
 }
 
 /// [`baseline`] for a float op on portable code: with `E::Portable`, whose multiply-add is not fused.

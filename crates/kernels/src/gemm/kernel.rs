@@ -2,7 +2,7 @@
 
 use super::sealed::Sealed;
 use super::vector::Vector;
-use crate::ahead::ask;
+use crate::ahead::{Hint, ask};
 
 /// One tile's operands: `kc` steps of k over an `MR x NV * LANES` tile.
 ///
@@ -151,7 +151,7 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const MAS
                 }
                 // `wrapping`: after the last step the pointers may lie beyond the operand, and are not used.
                 if MR >= PREFETCH_ROWS {
-                    ask(errand);
+                    ask(errand, Hint::Far);
                     errand = errand.wrapping_add(t.errand.1);
                 }
                 a = a.wrapping_add(a_cs);

@@ -1,13 +1,17 @@
 //! A tile program with memory for its registers: kernel calls whose operands are addresses.
 
-use super::copies::{Row, block, run};
-use super::{Feed, Sink, Source, Store, TILE, TileProgram, Tiling};
+use super::copies::{Row, run};
+use super::{Feed, LONG, Sink, Source, Store, TILE, TileProgram, Tiling};
 use crate::lane::Num;
-use crate::map::{Kernel, Piece, Rows, copy_pieces};
+use crate::map::{Kernel, Piece, Rows};
 use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
 use std::num::NonZeroU64;
-use std::ops::Range;
+
+mod walk;
+
+/// Bytes by which a long program asks for memory ahead of its use.
+const FAR: isize = 2048;
 
 /// Memory in which tile programs run; kept between runs.
 #[derive(Default)]
@@ -71,6 +75,8 @@ pub(crate) struct Bound<E> {
     /// Inputs copied to registers, and results copied from them, by number.
     gathers: Vec<(usize, *mut E)>,
     scatters: Vec<(usize, *mut E)>,
+    /// Results that wait in their registers for the end of a tile, with their moving operands.
+    waiting: Vec<(usize, *mut E)>,
     /// What a small program copies.
     reads: Copies<E>,
     writes: Copies<E>,
@@ -133,6 +139,7 @@ impl<E> Default for Bound<E> {
             constants: Vec::new(),
             gathers: Vec::new(),
             scatters: Vec::new(),
+            waiting: Vec::new(),
             reads: Copies::default(),
             writes: Copies::default(),
             step: 0,
@@ -145,7 +152,8 @@ impl<E: Num + Pod> Bound<E> {
     /// Gives the registers of a program their places.
     fn bind(&mut self, program: &TileProgram<E>, replaced: &[(usize, usize)]) {
         if self.serial == Some(program.serial) && replaced.is_empty() {
-            self.moving.iter_mut().for_each(|moving| moving.ahead = 0);
+            let ahead = if program.tiling == Tiling::Long { FAR } else { 0 };
+            self.moving.iter_mut().for_each(|moving| moving.ahead = ahead);
             return;
         }
         // Whole only at the end: a panic on the way leaves nothing that counts as bound.
@@ -155,6 +163,7 @@ impl<E: Num + Pod> Bound<E> {
         let (width, step) = match program.tiling {
             Tiling::Small => (n.next_multiple_of(block), 0),
             Tiling::Across => (TILE, 0),
+            Tiling::Long => (LONG.1 / size_of::<E>(), 0),
             Tiling::Rows { cols, rows } => (rows * cols.next_multiple_of(block), cols.next_multiple_of(block)),
         };
         self.step = step;
@@ -169,6 +178,7 @@ impl<E: Num + Pod> Bound<E> {
         self.constants.clear();
         self.gathers.clear();
         self.scatters.clear();
+        self.waiting.clear();
         self.reads.clear();
         self.writes.clear();
         // Rows of an operand in memory are apart by its stride along the axis above the last.
@@ -200,7 +210,10 @@ impl<E: Num + Pod> Bound<E> {
         for (i, (sink, store)) in program.stores.iter().enumerate() {
             moving_of[1].push(self.moving.len() as u32);
             waiting.push(!replaced.is_empty() && waits(i, store));
-            match if waiting[i] { &Sink::Scatter } else { sink } {
+            if waiting[i] {
+                self.waiting.push((self.moving.len(), register(store.register as usize)));
+            }
+            match sink {
                 Sink::Direct => self.moving.push(Moving::of(Err(i))),
                 Sink::Scatter if program.tiling == Tiling::Small => {
                     let from = register(store.register as usize);
@@ -246,203 +259,25 @@ impl<E: Num + Pod> Bound<E> {
             }
             self.calls.push((op.kernel, rows));
         }
+        for moving in self.moving.iter_mut().filter(|_| program.tiling == Tiling::Long) {
+            let fetched = match moving.source {
+                Ok(_) => false,
+                // An output in the memory of an input is asked for with that.
+                Err(store) => replaced.iter().any(|(_, buffer)| *buffer == program.stores[store].1.buffer),
+            };
+            moving.ahead = if fetched { 0 } else { FAR };
+        }
         self.serial = replaced.is_empty().then_some(program.serial);
     }
 
     /// Says how many bytes further the next run finds each input and each output buffer; 0: nothing is to be fetched.
     pub(crate) fn look_ahead(&mut self, program: &TileProgram<E>, reads: &[isize], writes: &[isize]) {
-        for moving in &mut self.moving {
+        // A long program asks for what it touches itself.
+        for moving in self.moving.iter_mut().filter(|_| program.tiling != Tiling::Long) {
             moving.ahead = match moving.source {
                 Ok(input) => reads[input],
                 Err(store) => writes[program.stores[store].1.buffer],
             };
-        }
-    }
-
-    /// Runs the program to which this is bound, on addresses: `part` of the last axis. It is all of it, unless the program has
-    /// one axis and is not small.
-    ///
-    /// # Safety
-    /// Each address is that of as many elements as [`reads`](TileProgram::reads) and [`writes`](TileProgram::writes) say,
-    /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write, but for
-    /// those that it was bound with: an input that [`replaces`](TileProgram::replaces) proved may lie in its output.
-    #[inline]
-    pub(crate) unsafe fn run(
-        &mut self,
-        program: &TileProgram<E>,
-        part: Range<usize>,
-        reads: &[*mut u8],
-        writes: &[*mut u8],
-    ) {
-        let n: usize = program.dims.iter().product();
-        if n == 0 {
-            return;
-        }
-        for (i, register, held) in &mut self.constants {
-            let value = if program.feeds[*i].1.bools {
-                // SAFETY: the operand has at least one element of its kind.
-                truth(unsafe { *reads[*i] })
-            } else {
-                // SAFETY: as above.
-                unsafe { *reads[*i].cast::<E>() }
-            };
-            if held.is_none_or(|held| !same(held, value)) {
-                let width = match program.tiling {
-                    Tiling::Small => n.next_multiple_of(64 / size_of::<E>()),
-                    Tiling::Across => TILE,
-                    Tiling::Rows { cols, .. } => cols,
-                };
-                // SAFETY: a register of at least `width` elements, which nothing else refers to now.
-                unsafe { std::slice::from_raw_parts_mut(*register, width) }.fill(value);
-                *held = Some(value);
-            }
-        }
-        for moving in &mut self.moving {
-            moving.outer = match moving.source {
-                Ok(input) => reads[input].cast::<E>(),
-                Err(store) => {
-                    let store = &program.stores[store].1;
-                    writes[store.buffer].cast::<E>().wrapping_add(store.offset)
-                }
-            };
-            moving.at = moving.outer;
-        }
-        // SAFETY: the contract is handed on.
-        unsafe {
-            match program.tiling {
-                Tiling::Small => {
-                    copy_pieces::<true>(&self.reads.pieces, reads);
-                    self.reads.rows.iter().for_each(|(input, row)| row.read(reads[*input]));
-                    self.calls(n.next_multiple_of(64 / size_of::<E>()), 1);
-                    copy_pieces::<false>(&self.writes.pieces, writes);
-                    self.writes.rows.iter().for_each(|(buffer, row)| row.write(writes[*buffer]));
-                }
-                Tiling::Rows { cols, rows } => self.rows(program, part, reads, writes, (cols, rows)),
-                Tiling::Across => self.across(program, reads, writes, n),
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`run`](Self::run); moving operands are at rows of `n` elements inside of their memory.
-    #[inline(always)]
-    unsafe fn calls(&mut self, n: usize, rows: usize) {
-        for used in &self.uses {
-            self.calls[used.call as usize].1.at[used.operand as usize] = self.moving[used.moving as usize].at;
-        }
-        for (kernel, operands) in &self.calls {
-            // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
-            // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
-            // a result that replaces an input wait if this call or a later one reads it.
-            unsafe { kernel.rows(operands, n, rows) };
-        }
-    }
-
-    /// # Safety
-    /// As [`run`](Self::run).
-    unsafe fn rows(
-        &mut self,
-        program: &TileProgram<E>,
-        part: Range<usize>,
-        reads: &[*mut u8],
-        writes: &[*mut u8],
-        (cols, rows): (usize, usize),
-    ) {
-        let dims = &program.dims[..];
-        let strides = |moving: &Moving<E>| match moving.source {
-            Ok(input) => &program.feeds[input].1.strides[..],
-            Err(store) => &program.stores[store].1.strides[..],
-        };
-        let last = dims.len() - 1;
-        let above = last.checked_sub(1).map_or(1, |axis| dims[axis]);
-        let outer = last.saturating_sub(1);
-        let mut index = [0usize; MAX_AXES];
-        loop {
-            for row in (0..above).step_by(rows) {
-                let height = rows.min(above - row);
-                for col in part.clone().step_by(cols) {
-                    let width = cols.min(part.end - col);
-                    if last > 0 {
-                        index[last - 1] = row;
-                    }
-                    index[last] = col;
-                    for moving in &mut self.moving {
-                        let step = last.checked_sub(1).map_or(0, |axis| strides(moving)[axis]);
-                        moving.at = moving.outer.wrapping_add(row * step + col);
-                        if moving.ahead != 0 {
-                            for row in 0..height {
-                                let next = moving.at.wrapping_add(row * step).wrapping_byte_offset(moving.ahead);
-                                prefetch(next, width, moving.source.is_err());
-                            }
-                        }
-                    }
-                    // SAFETY: the tile lies in the index space, for which operands are long enough by the contract; the
-                    // registers hold a tile.
-                    unsafe {
-                        for (i, to) in &self.gathers {
-                            let load = &program.feeds[*i].1;
-                            let from = reads[*i];
-                            block(load, 0, &index[..=last], (height, width), *to, self.step, |row| row.read(from));
-                        }
-                        self.calls(width, height);
-                        for (i, from) in &self.scatters {
-                            let store = &program.stores[*i].1;
-                            let to = writes[store.buffer];
-                            let size = (height, width);
-                            block(store, store.offset, &index[..=last], size, *from, self.step, |row| row.write(to));
-                        }
-                    }
-                }
-            }
-            let mut axis = outer;
-            loop {
-                if axis == 0 {
-                    return;
-                }
-                axis -= 1;
-                index[axis] += 1;
-                for moving in &mut self.moving {
-                    moving.outer = moving.outer.wrapping_add(strides(moving)[axis]);
-                }
-                if index[axis] < dims[axis] {
-                    break;
-                }
-                for moving in &mut self.moving {
-                    moving.outer = moving.outer.wrapping_sub(strides(moving)[axis] * dims[axis]);
-                }
-                index[axis] = 0;
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`run`](Self::run).
-    unsafe fn across(&mut self, program: &TileProgram<E>, reads: &[*mut u8], writes: &[*mut u8], n: usize) {
-        let dims = &program.dims[..];
-        let mut index = [0usize; MAX_AXES];
-        for start in (0..n).step_by(TILE) {
-            let len = TILE.min(n - start);
-            let mut rest = start;
-            for axis in (0..dims.len()).rev() {
-                index[axis] = rest % dims[axis];
-                rest /= dims[axis];
-            }
-            for moving in &mut self.moving {
-                moving.at = moving.outer.wrapping_add(start);
-            }
-            // SAFETY: as in `rows`, run by run.
-            unsafe {
-                for (i, to) in &self.gathers {
-                    let from = reads[*i];
-                    run(dims, &program.feeds[*i].1, 0, &index, len, *to, |row| row.read(from));
-                }
-                self.calls(len, 1);
-                for (i, from) in &self.scatters {
-                    let store = &program.stores[*i].1;
-                    let to = writes[store.buffer];
-                    run(dims, store, store.offset, &index, len, *from, |row| row.write(to));
-                }
-            }
         }
     }
 }
@@ -453,26 +288,7 @@ impl<E> Moving<E> {
     }
 }
 
-/// Asks for the cache lines of `n` elements, to be written or read; any address will do.
-#[inline(always)]
-fn prefetch<E>(at: *const E, n: usize, write: bool) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    for line in 0..(n * size_of::<E>()).div_ceil(64) {
-        use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T1, _mm_prefetch};
-        let at = at.cast::<i8>().wrapping_add(64 * line);
-        // SAFETY: a prefetch reads and writes nothing, whatever the address.
-        unsafe { if write { _mm_prefetch::<_MM_HINT_ET0>(at) } else { _mm_prefetch::<_MM_HINT_T1>(at) } }
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = (at, n, write);
-}
-
 /// A truth value as a lane.
 pub(super) fn truth<E: Num>(bit: u8) -> E {
     if bit != 0 { E::ONE } else { E::ZERO }
-}
-
-/// Whether two values have the same bits, but for NaNs, which are never the same.
-fn same<E: Num>(a: E, b: E) -> bool {
-    a == b && a.to_f64().is_sign_negative() == b.to_f64().is_sign_negative()
 }

@@ -59,9 +59,11 @@ fn run(program: &TileProgram<f32>, n: usize, replaced: &[(usize, usize)]) -> Vec
 
 #[test]
 fn outputs_may_take_the_memory_of_inputs() {
-    // Rows with a ragged end, several rows a tile, rows across tiles; `b` whole or a column.
-    let spaces: [(&[usize], &[usize], &[usize]); 5] = [
+    // Rows with a ragged end, long runs, several rows a tile, rows across tiles; `b` whole or a column.
+    let spaces: [(&[usize], &[usize], &[usize]); 7] = [
         (&[1000], &[1], &[1]),
+        (&[LONG.0 / 4 + 61], &[1], &[1]),
+        (&[LONG.0 / 4], &[1], &[0]),
         (&[531], &[1], &[1]),
         (&[9, 100], &[100, 1], &[1, 0]),
         (&[3, 300], &[300, 1], &[300, 1]),

@@ -1,0 +1,253 @@
+//! Running a bound program: tile by tile over its index space.
+
+use super::super::copies::{block, run};
+use super::super::{LONG, TILE, TileProgram, Tiling};
+use super::{Bound, Moving, truth};
+use crate::ahead::{Hint, prefetch};
+use crate::lane::Num;
+use crate::map::copy_pieces;
+use crate::memory::Pod;
+use crate::strided::MAX_AXES;
+use std::ops::Range;
+
+impl<E: Num + Pod> Bound<E> {
+    /// Runs the program to which this is bound, on addresses: `part` of the last axis, which is all of it but for a
+    /// [`Tiling::Long`] program.
+    ///
+    /// # Safety
+    /// Each address is that of as many elements as [`reads`](TileProgram::reads) and [`writes`](TileProgram::writes) say,
+    /// aligned and initialised; nothing else reaches the written ones during the call, and reads overlap no write, but for
+    /// those that it was bound with: an input that [`replaces`](TileProgram::replaces) proved may lie in its output.
+    #[inline]
+    pub(crate) unsafe fn run(
+        &mut self,
+        program: &TileProgram<E>,
+        part: Range<usize>,
+        reads: &[*mut u8],
+        writes: &[*mut u8],
+    ) {
+        let n: usize = program.dims.iter().product();
+        if n == 0 {
+            return;
+        }
+        for (i, register, held) in &mut self.constants {
+            let value = if program.feeds[*i].1.bools {
+                // SAFETY: the operand has at least one element of its kind.
+                truth(unsafe { *reads[*i] })
+            } else {
+                // SAFETY: as above.
+                unsafe { *reads[*i].cast::<E>() }
+            };
+            if held.is_none_or(|held| !same(held, value)) {
+                let width = match program.tiling {
+                    Tiling::Small => n.next_multiple_of(64 / size_of::<E>()),
+                    Tiling::Across => TILE,
+                    Tiling::Long => LONG.1 / size_of::<E>(),
+                    Tiling::Rows { cols, .. } => cols,
+                };
+                // SAFETY: a register of at least `width` elements, which nothing else refers to now.
+                unsafe { std::slice::from_raw_parts_mut(*register, width) }.fill(value);
+                *held = Some(value);
+            }
+        }
+        for moving in &mut self.moving {
+            moving.outer = match moving.source {
+                Ok(input) => reads[input].cast::<E>(),
+                Err(store) => {
+                    let store = &program.stores[store].1;
+                    writes[store.buffer].cast::<E>().wrapping_add(store.offset)
+                }
+            };
+            moving.at = moving.outer;
+        }
+        // SAFETY: the contract is handed on.
+        unsafe {
+            match program.tiling {
+                Tiling::Small => {
+                    copy_pieces::<true>(&self.reads.pieces, reads);
+                    self.reads.rows.iter().for_each(|(input, row)| row.read(reads[*input]));
+                    self.calls(n.next_multiple_of(64 / size_of::<E>()), 1);
+                    copy_pieces::<false>(&self.writes.pieces, writes);
+                    self.writes.rows.iter().for_each(|(buffer, row)| row.write(writes[*buffer]));
+                }
+                Tiling::Rows { cols, rows } => self.rows(program, reads, writes, (cols, rows)),
+                Tiling::Long => self.long(program, part, reads, writes),
+                Tiling::Across => self.across(program, reads, writes, n),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run); moving operands are at rows of `n` elements inside of their memory.
+    #[inline(always)]
+    unsafe fn calls(&mut self, n: usize, rows: usize) {
+        for used in &self.uses {
+            self.calls[used.call as usize].1.at[used.operand as usize] = self.moving[used.moving as usize].at;
+        }
+        for (kernel, operands) in &self.calls {
+            // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
+            // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
+            // a result that replaces an input wait if this call or a later one reads it.
+            unsafe { kernel.rows(operands, n, rows) };
+        }
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run).
+    unsafe fn rows(
+        &mut self,
+        program: &TileProgram<E>,
+        reads: &[*mut u8],
+        writes: &[*mut u8],
+        (cols, rows): (usize, usize),
+    ) {
+        let dims = &program.dims[..];
+        let strides = |moving: &Moving<E>| match moving.source {
+            Ok(input) => &program.feeds[input].1.strides[..],
+            Err(store) => &program.stores[store].1.strides[..],
+        };
+        let last = dims.len() - 1;
+        let (above, inner) = (last.checked_sub(1).map_or(1, |axis| dims[axis]), dims[last]);
+        let outer = last.saturating_sub(1);
+        let mut index = [0usize; MAX_AXES];
+        loop {
+            for row in (0..above).step_by(rows) {
+                let height = rows.min(above - row);
+                for col in (0..inner).step_by(cols) {
+                    let width = cols.min(inner - col);
+                    if last > 0 {
+                        index[last - 1] = row;
+                    }
+                    index[last] = col;
+                    for moving in &mut self.moving {
+                        let step = last.checked_sub(1).map_or(0, |axis| strides(moving)[axis]);
+                        moving.at = moving.outer.wrapping_add(row * step + col);
+                        if moving.ahead != 0 {
+                            for row in 0..height {
+                                let next = moving.at.wrapping_add(row * step).wrapping_byte_offset(moving.ahead);
+                                prefetch(next, width, if moving.source.is_ok() { Hint::Far } else { Hint::Written });
+                            }
+                        }
+                    }
+                    // SAFETY: the tile lies in the index space, for which operands are long enough by the contract; the
+                    // registers hold a tile.
+                    unsafe {
+                        for (i, to) in &self.gathers {
+                            let load = &program.feeds[*i].1;
+                            let from = reads[*i];
+                            block(load, 0, &index[..=last], (height, width), *to, self.step, |row| row.read(from));
+                        }
+                        self.calls(width, height);
+                        for (i, from) in &self.scatters {
+                            let store = &program.stores[*i].1;
+                            let to = writes[store.buffer];
+                            let size = (height, width);
+                            block(store, store.offset, &index[..=last], size, *from, self.step, |row| row.write(to));
+                        }
+                        for (moving, from) in &self.waiting {
+                            let moving = &self.moving[*moving];
+                            let step = last.checked_sub(1).map_or(0, |axis| strides(moving)[axis]);
+                            for row in 0..height {
+                                moving.at.add(row * step).copy_from_nonoverlapping(from.add(row * self.step), width);
+                            }
+                        }
+                    }
+                }
+            }
+            let mut axis = outer;
+            loop {
+                if axis == 0 {
+                    return;
+                }
+                axis -= 1;
+                index[axis] += 1;
+                for moving in &mut self.moving {
+                    moving.outer = moving.outer.wrapping_add(strides(moving)[axis]);
+                }
+                if index[axis] < dims[axis] {
+                    break;
+                }
+                for moving in &mut self.moving {
+                    moving.outer = moving.outer.wrapping_sub(strides(moving)[axis] * dims[axis]);
+                }
+                index[axis] = 0;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run).
+    unsafe fn long(&mut self, program: &TileProgram<E>, part: Range<usize>, reads: &[*mut u8], writes: &[*mut u8]) {
+        let cols = LONG.1 / size_of::<E>();
+        for moving in &mut self.moving {
+            moving.at = moving.outer.wrapping_add(part.start);
+        }
+        for col in part.clone().step_by(cols) {
+            let width = cols.min(part.end - col);
+            for moving in self.moving.iter().filter(|moving| moving.ahead != 0) {
+                let hint = if moving.source.is_ok() { Hint::Near } else { Hint::Written };
+                prefetch(moving.at.wrapping_byte_offset(moving.ahead), cols, hint);
+            }
+            let mut index = [0; MAX_AXES];
+            index[0] = col;
+            // SAFETY: as in `rows`; `run` gives the whole of the only axis in parts.
+            unsafe {
+                for (i, to) in &self.gathers {
+                    let from = reads[*i];
+                    run(&program.dims, &program.feeds[*i].1, 0, &index, width, *to, |row| row.read(from));
+                }
+                self.calls(width, 1);
+                for (i, from) in &self.scatters {
+                    let store = &program.stores[*i].1;
+                    let to = writes[store.buffer];
+                    run(&program.dims, store, store.offset, &index, width, *from, |row| row.write(to));
+                }
+                for (moving, from) in &self.waiting {
+                    self.moving[*moving].at.copy_from_nonoverlapping(*from, width);
+                }
+            }
+            for moving in &mut self.moving {
+                moving.at = moving.at.wrapping_add(cols);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run).
+    unsafe fn across(&mut self, program: &TileProgram<E>, reads: &[*mut u8], writes: &[*mut u8], n: usize) {
+        let dims = &program.dims[..];
+        let mut index = [0usize; MAX_AXES];
+        for start in (0..n).step_by(TILE) {
+            let len = TILE.min(n - start);
+            let mut rest = start;
+            for axis in (0..dims.len()).rev() {
+                index[axis] = rest % dims[axis];
+                rest /= dims[axis];
+            }
+            for moving in &mut self.moving {
+                moving.at = moving.outer.wrapping_add(start);
+            }
+            // SAFETY: as in `rows`, run by run.
+            unsafe {
+                for (i, to) in &self.gathers {
+                    let from = reads[*i];
+                    run(dims, &program.feeds[*i].1, 0, &index, len, *to, |row| row.read(from));
+                }
+                self.calls(len, 1);
+                for (i, from) in &self.scatters {
+                    let store = &program.stores[*i].1;
+                    let to = writes[store.buffer];
+                    run(dims, store, store.offset, &index, len, *from, |row| row.write(to));
+                }
+                for (moving, from) in &self.waiting {
+                    self.moving[*moving].at.copy_from_nonoverlapping(*from, len);
+                }
+            }
+        }
+    }
+}
+
+/// Whether two values have the same bits, but for NaNs, which are never the same.
+fn same<E: Num>(a: E, b: E) -> bool {
+    a == b && a.to_f64().is_sign_negative() == b.to_f64().is_sign_negative()
+}
