@@ -15,7 +15,7 @@ mod copies;
 
 pub use bound::{Scratch, TileLane};
 
-/// Elements of a register.
+/// Elements of a register, at least.
 pub const TILE: usize = 256;
 
 /// Where a kernel finds an operand.
@@ -99,16 +99,21 @@ enum Tiling {
 /// Blocks of a [`Tiling::Small`] program, at most.
 const SMALL: usize = 8;
 
+/// Bytes of registers and operands of a tile, which may be longer than [`TILE`] where they are few: calls cost less.
+const NEAR: usize = 24 << 10;
+
 impl Tiling {
-    fn of<E>(dims: &[usize]) -> Tiling {
+    /// For a program that uses `slots` registers and operands.
+    fn of<E>(dims: &[usize], slots: usize) -> Tiling {
         let block = 64 / size_of::<E>();
+        let tile = TILE * (NEAR / (slots.max(1) * TILE * size_of::<E>())).clamp(1, 8);
         let n: usize = dims.iter().product();
         let inner = dims.last().copied().unwrap_or(1);
         match inner >= block {
             _ if n <= SMALL * block && (inner < block || !n.is_multiple_of(block)) => Tiling::Small,
             true => {
                 let above = dims.len().checked_sub(2).map_or(1, |axis| dims[axis]);
-                Tiling::Rows { cols: inner.min(TILE), rows: (TILE / inner).clamp(1, above.max(1)) }
+                Tiling::Rows { cols: inner.min(tile), rows: (tile / inner).clamp(1, above.max(1)) }
             }
             false => Tiling::Across,
         }
@@ -159,7 +164,8 @@ impl<E: TileLane> TileProgram<E> {
     /// If an operation reads a register before it is written, or in place, or strides do not match `dims`: a planner's bug.
     pub fn new(ops: Vec<TileOp<E>>, loads: Vec<Load>, stores: Vec<Store>, dims: Vec<usize>) -> Self {
         assert!(dims.len() <= MAX_AXES, "at most {MAX_AXES} axes");
-        let tiling = Tiling::of::<E>(&dims);
+        let registers = ops.iter().map(|op| op.dst as usize + 1).max().unwrap_or(0);
+        let tiling = Tiling::of::<E>(&dims, registers + loads.len() + stores.len());
         let adjacent = |strides: &[usize]| {
             assert_eq!(strides.len(), dims.len(), "one stride an axis");
             match tiling {
@@ -189,7 +195,6 @@ impl<E: TileLane> TileProgram<E> {
                 if direct { Sink::Direct } else { Sink::Scatter }
             })
             .collect();
-        let registers = ops.iter().map(|op| op.dst as usize + 1).max().unwrap_or(0);
         let mut written = vec![false; registers];
         for op in &ops {
             for source in op.src {
