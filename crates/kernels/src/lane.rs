@@ -243,9 +243,8 @@ macro_rules! float {
                 neg(x) = -x;
                 abs(x) = x.abs();
                 sign(x) = if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else if x == 0.0 { 0.0 } else { x };
-                // The inner choice is one instruction.
-                min(x, o) = if x.is_nan() { x } else if x < o { x } else { o };
-                max(x, o) = if x.is_nan() { x } else if x > o { x } else { o };
+                min(x, o) = if (x < o) | x.is_nan() { x } else { o };
+                max(x, o) = if (x > o) | x.is_nan() { x } else { o };
                 lt(x, o) = if x < o { 1.0 } else { 0.0 };
                 le(x, o) = if x <= o { 1.0 } else { 0.0 };
                 eq(x, o) = if x == o { 1.0 } else { 0.0 };

@@ -110,6 +110,7 @@ pub(crate) struct TileInstr {
     pub outputs: Vec<(DType, Buf, usize, usize)>,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct TileInput {
     pub dtype: DType,
     pub buf: Buf,
@@ -143,6 +144,7 @@ pub(crate) struct Gemm {
     pub blocks: Blocks,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct ReduceInstr {
     pub dtype: DType,
     pub kind: Reduction,

@@ -31,6 +31,7 @@ mod schedule;
 mod segments;
 mod shard;
 mod simplify;
+mod strips;
 mod trace;
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl<E: Num + Pod> Row<E> {
         // SAFETY: as above.
         let data = unsafe { std::slice::from_raw_parts(from.cast::<E>().add(self.offset).cast_const(), reach) };
         match self.stride {
-            0 => to.fill(data[0]),
+            0 => dispatch(Fill { to, value: data[0] }),
             1 => to.copy_from_slice(data),
             stride => to.iter_mut().zip(data.iter().step_by(stride)).for_each(|(t, v)| *t = *v),
         }
@@ -87,6 +87,20 @@ impl<E: Num + Pod> Row<E> {
             1 => data.copy_from_slice(values),
             _ => data.iter_mut().step_by(step).zip(values).for_each(|(d, v)| *d = *v),
         }
+    }
+}
+
+/// One value to all lanes.
+struct Fill<'a, E> {
+    to: &'a mut [E],
+    value: E,
+}
+
+impl<E: Num> Task for Fill<'_, E> {
+    type Out = ();
+    #[inline(always)]
+    fn run(self) {
+        self.to.fill(self.value);
     }
 }
 

@@ -228,6 +228,28 @@ impl<E: TileLane> TileProgram<E> {
         TileProgram { ops, feeds, stores, sinks: direct, registers, dims, tiling, needs: (reads, writes), serial }
     }
 
+    /// The extents of the index space.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// The inputs.
+    pub fn loads(&self) -> impl Iterator<Item = &Load> {
+        self.feeds.iter().map(|(_, load)| load)
+    }
+
+    /// The results.
+    pub fn stores(&self) -> impl Iterator<Item = &Store> {
+        self.stores.iter().map(|(_, store)| store)
+    }
+
+    /// The same program with another extent of the first axis.
+    pub fn with_rows(&self, rows: usize) -> Self {
+        let mut dims = self.dims.clone();
+        dims[0] = rows;
+        TileProgram::new(self.ops.clone(), self.loads().cloned().collect(), self.stores().cloned().collect(), dims)
+    }
+
     /// Kernel calls times elements.
     pub fn work(&self) -> usize {
         self.ops.len() * self.dims.iter().product::<usize>()
