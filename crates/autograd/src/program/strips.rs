@@ -9,6 +9,7 @@ use super::code::{
     AnyTile, Block, Buf, Home, Instr, LoopInstr, Moving, ReduceInstr, Shard, TileInput, TileInstr, extent,
 };
 use super::layout::layout;
+use super::loops::WORTHWHILE;
 use crate::dtype::DType;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,9 +23,6 @@ const FEWEST: usize = 32 << 10;
 
 /// The most instructions of a loop.
 const LONGEST: usize = 64;
-
-/// The least work, in nanoseconds, that is worth another thread.
-const WORTHWHILE: usize = 40_000;
 
 /// The bytes of a buffer that an instruction touches for a row of its own.
 #[derive(Clone, Copy)]
