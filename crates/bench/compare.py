@@ -180,7 +180,7 @@ def opponents(mode, own, found):
         if side is None:
             continue
         for name, row in rows.items():
-            same = name[0] == own[0] if mode in ("ops", "gemm") else True
+            same = name[:2] == own[:2] if mode in ("ops", "gemm") else True
             if mode == "custom":
                 same = own[0].removeprefix("wengert_") == name[0].removeprefix("torch_")
             if mode == "unrolled":

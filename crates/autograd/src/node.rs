@@ -2,8 +2,8 @@
 
 use crate::dtype::DType;
 use crate::ops::{
-    ArgSort, Concat, Custom, Expand, Gather, MapOp, Matmul, Opaque, Permute, Random, Reduce, Reshape, ScatterAdd,
-    Slice, Step,
+    Along, Concat, Custom, Expand, Gather, MapOp, Matmul, Opaque, Permute, Random, Reduce, Reshape, ScatterAdd, Slice,
+    Step,
 };
 use crate::shape::Shape;
 use smallvec::SmallVec;
@@ -59,7 +59,7 @@ pub(crate) enum Op {
     Concat(Concat),
     Gather(Gather),
     ScatterAdd(ScatterAdd),
-    ArgSort(ArgSort),
+    Along(Along),
     Random(Random),
     Custom(Custom),
     Opaque(Opaque),

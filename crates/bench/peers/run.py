@@ -121,9 +121,9 @@ def single(options):
         return common | timing.fields(timing.timed(step, options.budget, options.runs), parts)
 
     if options.mode == "ops":
-        for op, step in torch_ops.ops():
+        for shape, op, step in torch_ops.ops():
             if wanted == ["all"] or op in wanted:
-                yield {"system": "torch", "op": op, **measure(step)}
+                yield {"system": "torch", "shape": shape, "op": op, **measure(step)}
     elif options.mode == "gemm":
         for name, shape in shapes.named(options.shapes).items():
             for op, m, k, n, step, parts in torch_ops.products(shape):

@@ -1,7 +1,7 @@
 //! Kernels of wengert: slices in, slices out.
 //!
 //! Vector maths over a [`Lane`], drivers that compile it for every instruction set, the tile interpreter for
-//! fused elementwise programs, matrix products, reductions and copies, behind one
+//! fused elementwise programs, matrix products, reductions, running sums, sorts, indexing and copies, behind one
 //! [runtime dispatch](isa). All `unsafe` code of the workspace lives here.
 //!
 //! Every result is a function of the operands' values and extents alone: not of alignment, layout, thread count
@@ -9,9 +9,13 @@
 
 mod ahead;
 mod blocks;
+mod cumulate;
+mod extremum;
 pub mod gemm;
+mod index;
 mod isa;
 mod lane;
+mod lines;
 mod map;
 mod math;
 mod memory;
@@ -24,14 +28,18 @@ mod threads;
 mod tile;
 
 pub use blocks::Blocks;
+pub use cumulate::cumsum;
+pub use extremum::arg_extremum;
+pub use index::{IndexShape, OutOfRange, gather, scatter_add};
 pub use isa::{Isa, available, isa};
 pub use lane::{Lane, Num, Unfused};
+pub use lines::{LineOp, LineResult, Lines};
 pub use map::{Arith, Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for, pair_kernel};
 pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use random::{fold_in, uniform_f32, uniform_f64};
 pub use reduce::{ReduceShape, Reduction, reduce, reduce_block, reduce_shared};
 pub use script::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, Slot, run_scripts};
-pub use sort::{SortShape, argsort};
+pub use sort::{SortKey, argsort};
 pub use strided::{MAX_AXES, copy, for_each_row};
 pub use threads::{for_each, set_threads, threads};
 pub use tile::{InputData, Load, Output, Scratch, Source, Store, TILE, TileLane, TileOp, TileProgram};

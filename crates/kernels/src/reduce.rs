@@ -152,12 +152,13 @@ impl<E: Num + Pod, F: Fold> Task for Job<'_, E, F> {
             dst.fill(F::neutral().expect("the recording refuses a maximum over nothing"));
             return;
         }
+        if inner == 1 && reduced.1 == 1 {
+            return rows(fold, dst, src, outer.1, reduced.0);
+        }
         for o in 0..outer.0 {
             let src = &src[o * outer.1..];
             let dst = &mut dst[o * inner..(o + 1) * inner];
-            if inner == 1 && reduced.1 == 1 {
-                dst[0] = along(fold, &src[..reduced.0]);
-            } else if inner == 1 {
+            if inner == 1 {
                 dst[0] = gathered(fold, src, reduced);
             } else {
                 across(fold, dst, src, reduced);
@@ -166,34 +167,99 @@ impl<E: Num + Pod, F: Fold> Task for Job<'_, E, F> {
     }
 }
 
-/// Reduces one run of adjacent elements.
+/// Runs that are reduced side by side: one alone would wait for its last addition again and again.
+const SIDE: usize = 4;
+
+/// Reduces rows of `n` adjacent elements, `stride` apart.
 #[inline(always)]
-fn along<E: Num, F: Fold>(_: F, src: &[E]) -> E {
+fn rows<E: Num, F: Fold>(fold: F, dst: &mut [E], src: &[E], stride: usize, n: usize) {
+    let mut groups = dst.chunks_exact_mut(SIDE);
+    let mut row = 0;
+    for dst in &mut groups {
+        let rows: [&[E]; SIDE] = std::array::from_fn(|i| &src[(row + i) * stride..][..n]);
+        for start in (0..n).step_by(RUN) {
+            let parts = four(fold, rows.map(|row| &row[start..n.min(start + RUN)]));
+            for (total, part) in dst.iter_mut().zip(parts) {
+                *total = if start == 0 { part } else { F::fold(*total, part) };
+            }
+        }
+        row += SIDE;
+    }
+    for (i, total) in groups.into_remainder().iter_mut().enumerate() {
+        *total = along(fold, &src[(row + i) * stride..][..n]);
+    }
+}
+
+/// Reduces adjacent elements.
+#[inline(always)]
+fn along<E: Num, F: Fold>(fold: F, src: &[E]) -> E {
     let mut total: Option<E> = None;
-    for run in src.chunks(RUN) {
-        let mut lanes = [run[0]; LANES];
-        let head = run.len().min(LANES);
-        lanes[..head].copy_from_slice(&run[..head]);
-        let mut chunks = run[head..].chunks_exact(LANES);
-        for chunk in &mut chunks {
-            for (lane, value) in lanes.iter_mut().zip(chunk) {
-                *lane = F::fold(*lane, *value);
-            }
-        }
-        for (lane, value) in lanes.iter_mut().zip(chunks.remainder()) {
-            *lane = F::fold(*lane, *value);
-        }
-        let mut width = head;
-        while width > 1 {
-            let half = width.div_ceil(2);
-            for i in 0..width - half {
-                lanes[i] = F::fold(lanes[i], lanes[i + half]);
-            }
-            width = half;
-        }
-        total = Some(total.map_or(lanes[0], |t| F::fold(t, lanes[0])));
+    let mut onto = |part: E| total = Some(total.map_or(part, |total| F::fold(total, part)));
+    let mut groups = src.chunks_exact(SIDE * RUN);
+    for group in &mut groups {
+        four(fold, std::array::from_fn(|i| &group[i * RUN..][..RUN])).into_iter().for_each(&mut onto);
+    }
+    for run in groups.remainder().chunks(RUN) {
+        onto(one(fold, run));
     }
     total.expect("a run has elements")
+}
+
+/// Reduces four runs of one length.
+#[inline(always)]
+fn four<E: Num, F: Fold>(fold: F, runs: [&[E]; SIDE]) -> [E; SIDE] {
+    let n = runs[0].len();
+    if n < 2 * LANES {
+        return runs.map(|run| one(fold, run));
+    }
+    let [w, x, y, z] = runs.map(|run| run[..n].as_chunks::<LANES>());
+    // Four variables: an array of them would not stay in registers.
+    let (mut a, mut b, mut c, mut d) = (w.0[0], x.0[0], y.0[0], z.0[0]);
+    for (((w, x), y), z) in w.0[1..].iter().zip(&x.0[1..]).zip(&y.0[1..]).zip(&z.0[1..]) {
+        onto::<E, F>(&mut a, w);
+        onto::<E, F>(&mut b, x);
+        onto::<E, F>(&mut c, y);
+        onto::<E, F>(&mut d, z);
+    }
+    onto::<E, F>(&mut a, w.1);
+    onto::<E, F>(&mut b, x.1);
+    onto::<E, F>(&mut c, y.1);
+    onto::<E, F>(&mut d, z.1);
+    [a, b, c, d].map(|mut lanes| tree::<E, F>(&mut lanes, LANES))
+}
+
+/// Reduces a run.
+#[inline(always)]
+fn one<E: Num, F: Fold>(_: F, run: &[E]) -> E {
+    let (chunks, rest) = run.as_chunks::<LANES>();
+    let Some((first, chunks)) = chunks.split_first() else {
+        let mut lanes = [run[0]; LANES];
+        lanes[..run.len()].copy_from_slice(run);
+        return tree::<E, F>(&mut lanes, run.len());
+    };
+    let mut lanes = *first;
+    chunks.iter().for_each(|chunk| onto::<E, F>(&mut lanes, chunk));
+    onto::<E, F>(&mut lanes, rest);
+    tree::<E, F>(&mut lanes, LANES)
+}
+
+/// Adds at most [`LANES`] values to the lanes.
+#[inline(always)]
+fn onto<E: Num, F: Fold>(lanes: &mut [E; LANES], values: &[E]) {
+    lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane = F::fold(*lane, *value));
+}
+
+/// Adds the first `width` lanes as a balanced tree.
+#[inline(always)]
+fn tree<E: Num, F: Fold>(lanes: &mut [E; LANES], mut width: usize) -> E {
+    while width > 1 {
+        let half = width.div_ceil(2);
+        for i in 0..width - half {
+            lanes[i] = F::fold(lanes[i], lanes[i + half]);
+        }
+        width = half;
+    }
+    lanes[0]
 }
 
 /// As [`along`], for elements with a stride.

@@ -1,46 +1,50 @@
 //! Running sums and products, and the place of an extremum.
 
-use super::Axes;
-use super::reduce::bool_fault;
+use super::reduce::{bool_fault, nothing_to_choose};
+use super::{Along, Axes};
 use crate::dtype::DType;
 use crate::record::Fault;
 use crate::scan::ScanOptions;
 use crate::var::Var;
+use wengert_kernels::LineOp;
 
 impl<'t> Var<'t> {
     /// Running sums along an axis: `y_i = x_0 + .. + x_i`, added in order.
     #[track_caller]
     pub fn cumsum(self, axis: isize) -> Var<'t> {
         let _named = self.tape().composition("cumsum");
-        self.cumulated("cumsum", axis, 0.0, |sum, x| sum + x)
+        let at = match self.with_axis("cumsum", axis) {
+            Ok((at, _)) => at,
+            Err(invalid) => return invalid,
+        };
+        self.tape().op("cumsum", &[self], |nodes| {
+            let op = Along { what: LineOp::Cumsum { reverse: false }, axis: at };
+            if nodes[0].dtype == DType::Bool { Err(bool_fault()) } else { Ok(Some(op.of(nodes[0]))) }
+        })
     }
 
     /// Running products along an axis: `y_i = x_0 · .. · x_i`, multiplied in order. The derivative holds with zeros too.
     #[track_caller]
     pub fn cumprod(self, axis: isize) -> Var<'t> {
         let _named = self.tape().composition("cumprod");
-        self.cumulated("cumprod", axis, 1.0, |product, x| product * x)
-    }
-
-    /// A scan over the axis, brought to the front.
-    fn cumulated(self, name: &str, axis: isize, start: f64, step: fn(Var<'t>, Var<'t>) -> Var<'t>) -> Var<'t> {
-        let (at, shape) = match self.with_axis(name, axis) {
+        let (at, shape) = match self.with_axis("cumprod", axis) {
             Ok(found) => found,
             Err(invalid) => return invalid,
         };
         let Ok(dtype) = self.dtype() else { return self };
         if dtype == DType::Bool {
-            return self.tape().fail(name, bool_fault());
+            return self.tape().fail("cumprod", bool_fault());
         }
+        // A scan over the axis, brought to the front.
         let items = self.transpose(0, axis);
         let tape = self.tape();
         let mut row = shape.to_vec();
         row.swap(0, at);
         row.remove(0);
-        let first = tape.literal(start, dtype).expand(row);
-        let (_, rows) = tape.scan_own(ScanOptions::default(), first, items, |total, x| {
-            let total = step(total, x);
-            (total, total)
+        let first = tape.literal(1.0, dtype).expand(row);
+        let (_, rows) = tape.scan_own(ScanOptions::default(), first, items, |product, x| {
+            let product = product * x;
+            (product, product)
         });
         rows.transpose(0, axis)
     }
@@ -51,10 +55,7 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn argmax(self, axes: impl Axes) -> Var<'t> {
         let _named = self.tape().composition("argmax");
-        match self.as_line("argmax", axes) {
-            Ok((line, axis)) => line.place_of(line.max_keep(axis as isize), axis),
-            Err(invalid) => invalid,
-        }
+        self.place_of("argmax", axes, false)
     }
 
     /// The index (I64) of the minimum over some axes, which are dropped: the first one of equals, that of the first NaN if there is
@@ -62,10 +63,7 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn argmin(self, axes: impl Axes) -> Var<'t> {
         let _named = self.tape().composition("argmin");
-        match self.as_line("argmin", axes) {
-            Ok((line, axis)) => line.place_of(line.min_keep(axis as isize), axis),
-            Err(invalid) => invalid,
-        }
+        self.place_of("argmin", axes, true)
     }
 
     /// As [`argmax`](Var::argmax), with the axes kept as extent 1.
@@ -104,14 +102,22 @@ impl<'t> Var<'t> {
         Ok((self.permute(&[&kept[..], &named].concat()).reshape(lines), kept.len()))
     }
 
-    fn place_of(self, extremum: Var<'t>, axis: usize) -> Var<'t> {
-        let Ok(shape) = self.shape() else { return self };
-        let n = shape[axis];
-        // An extremum is NaN if any element is, and NaN equals nothing: then only the second condition holds.
-        let hits = self.eq(extremum).or(self.ne(self));
-        let mut line = vec![1; shape.rank()];
-        line[axis] = n;
-        let places = self.tape().arange(n).reshape(line);
-        hits.select(places, n as i64).min_axes(axis as isize)
+    /// The index of an extremum.
+    #[track_caller]
+    fn place_of(self, name: &str, axes: impl Axes, least: bool) -> Var<'t> {
+        let (line, axis) = match self.as_line(name, axes) {
+            Ok(found) => found,
+            Err(invalid) => return invalid,
+        };
+        line.tape().op(name, &[line], |nodes| {
+            let x = nodes[0];
+            if x.dtype == DType::Bool {
+                return Err(bool_fault());
+            }
+            if x.shape[axis] == 0 {
+                return Err(nothing_to_choose(&x.shape));
+            }
+            Ok(Some(Along { what: LineOp::ArgExtremum { least }, axis }.of(x)))
+        })
     }
 }

@@ -179,8 +179,8 @@ impl Rule for Gather {
     }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let inputs = lower.inputs(node);
-        let x = lower.contiguous(inputs[0]);
-        let index = lower.contiguous(inputs[1]);
+        let x = lower.place(inputs[0]);
+        let index = lower.place(inputs[1]);
         let out = lower.alloc(node);
         lower.emit(Instr::Gather(IndexInstr::new(
             lower,
@@ -214,8 +214,8 @@ impl Rule for ScatterAdd {
     }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let inputs = lower.inputs(node);
-        let index = lower.contiguous(inputs[1]);
-        let src = lower.contiguous(inputs[2]);
+        let index = lower.place(inputs[1]);
+        let src = lower.place(inputs[2]);
         let out = lower.alloc(node);
         let base = lower.place(inputs[0]);
         lower.copy(inputs[0], base, out.clone());

@@ -1,6 +1,7 @@
 //! Operations: the elementwise table, one file a structural operation, and compositions.
 
 mod activations;
+mod along;
 mod arrange;
 mod checkpoint;
 mod compose;
@@ -22,6 +23,7 @@ mod sort;
 mod table;
 mod views;
 
+pub(crate) use along::Along;
 pub(crate) use checkpoint::Region;
 pub use conv::Conv1dOptions;
 pub use custom::Derivative;
@@ -39,7 +41,6 @@ pub use reduce::Axes;
 pub(crate) use reduce::Reduce;
 pub use registry::Elementwise;
 pub(crate) use slice::Step;
-pub(crate) use sort::ArgSort;
 
 #[cfg(test)]
 pub(crate) use table::TABLE;
@@ -96,7 +97,7 @@ impl Op {
             Op::Concat(op) => op,
             Op::Gather(op) => op,
             Op::ScatterAdd(op) => op,
-            Op::ArgSort(op) => op,
+            Op::Along(op) => op,
             Op::Random(op) => op,
             Op::Custom(op) => op,
             Op::Opaque(op) => op,

@@ -220,10 +220,7 @@ impl<'t> Var<'t> {
             }
             let extents: usize = x.shape[op.first..op.first + op.count].iter().product();
             if extents == 0 && matches!(op.kind, Reduction::Max | Reduction::Min) {
-                return Err(Fault::shape(
-                    format!("the value {} has no elements to choose from", x.shape),
-                    "treat the empty case apart",
-                ));
+                return Err(nothing_to_choose(&x.shape));
             }
             let shape = (0..x.shape.rank())
                 .filter(|axis| !(op.first..op.first + op.count).contains(axis))
@@ -348,6 +345,11 @@ pub(super) fn bool_fault() -> Fault {
         "the operand is bool, expected a number",
         "convert it: .cast(DType::I64) counts, .cast(DType::F32) averages",
     )
+}
+
+/// What is wrong with an extremum of nothing.
+pub(super) fn nothing_to_choose(shape: &Shape) -> Fault {
+    Fault::shape(format!("the value {shape} has no elements to choose from"), "treat the empty case apart")
 }
 
 /// The axes that are named, counted from the front; those that do not exist are left out.

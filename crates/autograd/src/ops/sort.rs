@@ -1,20 +1,9 @@
 //! Sorting along an axis.
 
-use super::{Contribution, Rule};
-use crate::dtype::DType;
-use crate::grad::Local;
-use crate::node::Op;
-use crate::program::{Instr, Lower, SortInstr};
-use crate::record::{Fault, Recorded};
+use super::Along;
+use crate::record::Fault;
 use crate::var::Var;
-use wengert_kernels::SortShape;
-
-/// The indices (I64) of the entries of one axis in sorted order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ArgSort {
-    pub axis: usize,
-    pub descending: bool,
-}
+use wengert_kernels::LineOp;
 
 impl<'t> Var<'t> {
     /// The indices (I64, of this value's shape) that sort an axis: entry 0 is the place of the smallest, or of the greatest if
@@ -23,14 +12,17 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn argsort(self, axis: isize, descending: bool) -> Var<'t> {
         let _named = self.tape().composition("argsort");
-        let at = match self.with_axis("argsort", axis) {
-            Ok((at, _)) => at,
-            Err(invalid) => return invalid,
-        };
-        self.tape().op("argsort", &[self], |nodes| {
-            let op = Op::ArgSort(ArgSort { axis: at, descending });
-            Ok(Some(Recorded { op, shape: nodes[0].shape.clone(), dtype: DType::I64 }))
-        })
+        match self.with_axis("argsort", axis) {
+            Ok((at, shape)) => self.first_places(at, shape[at], descending),
+            Err(invalid) => invalid,
+        }
+    }
+
+    /// The indices of the first `kept` entries of an axis in sorted order.
+    #[track_caller]
+    fn first_places(self, axis: usize, kept: usize, descending: bool) -> Var<'t> {
+        let op = Along { what: LineOp::ArgSort { kept, descending }, axis };
+        self.tape().op("argsort", &[self], |nodes| Ok(Some(op.of(nodes[0]))))
     }
 
     /// The entries of an axis in sorted order, and the indices (I64) at which they stood; see [`argsort`](Var::argsort) for ties
@@ -66,35 +58,7 @@ impl<'t> Var<'t> {
             let invalid = self.tape().fail("topk", Fault::shape(found, "ask for at most as many as there are"));
             return (invalid, invalid);
         }
-        let indices = self.argsort(axis, largest).narrow(axis, 0, k);
+        let indices = self.first_places(at, k, largest);
         (self.gather(axis, indices), indices)
-    }
-}
-
-impl Rule for ArgSort {
-    fn name(&self) -> &'static str {
-        "argsort"
-    }
-    fn vjp<'t>(&self, _: &Local<'_, 't>, _: Var<'t>, _: &mut dyn FnMut(usize, Contribution<'t>)) {}
-    fn jvp<'t>(&self, _: &Local<'_, 't>, _: &[Option<Var<'t>>]) -> Option<Var<'t>> {
-        None
-    }
-    fn lower(&self, lower: &mut Lower<'_>, node: usize) {
-        let input = lower.inputs(node)[0];
-        let src = lower.contiguous(input);
-        let dst = lower.alloc(node);
-        let shape = lower.shape(node);
-        let extents = |axes: std::ops::Range<usize>| shape[axes].iter().product();
-        lower.emit(Instr::ArgSort(SortInstr {
-            dtype: lower.dtype(input),
-            shape: SortShape {
-                outer: extents(0..self.axis),
-                line: shape[self.axis],
-                inner: extents(self.axis + 1..shape.rank()),
-            },
-            descending: self.descending,
-            src: (src.buf, src.offset),
-            dst: (dst.buf, dst.offset),
-        }));
     }
 }

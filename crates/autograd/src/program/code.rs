@@ -1,14 +1,13 @@
 //! Instructions, buffers and blocks: the form in which a program runs.
 
-use super::lower::{Lower, Place};
+use super::index::IndexInstr;
+use super::lines::LineInstr;
 use super::opaque::OpaqueInstr;
-use super::sort::SortInstr;
 use super::trace::Note;
 use crate::dtype::DType;
-use crate::ops::{Asker, Random};
+use crate::ops::Random;
 use crate::shape::{Shape, Strides};
 use smallvec::SmallVec;
-use std::panic::Location;
 use std::sync::Arc;
 use wengert_kernels::{Blocks, MAX_AXES, Path, ReduceShape, Reduction, TileProgram};
 
@@ -91,7 +90,7 @@ pub(crate) enum Instr {
     },
     Gather(IndexInstr),
     ScatterAdd(IndexInstr),
-    ArgSort(SortInstr),
+    Along(LineInstr),
     Opaque(OpaqueInstr),
     Loop(LoopInstr),
 }
@@ -111,6 +110,7 @@ pub(crate) struct TileInstr {
     pub outputs: Vec<(DType, Buf, usize, usize)>,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct TileInput {
     pub dtype: DType,
     pub buf: Buf,
@@ -144,6 +144,7 @@ pub(crate) struct Gemm {
     pub blocks: Blocks,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct ReduceInstr {
     pub dtype: DType,
     pub kind: Reduction,
@@ -151,44 +152,6 @@ pub(crate) struct ReduceInstr {
     pub src: (Buf, usize),
     pub dst: (Buf, usize),
     pub blocks: Blocks,
-}
-
-/// Gather or scatter-add along one axis; all operands are contiguous.
-pub(crate) struct IndexInstr {
-    pub dtype: DType,
-    /// Extents of the indexed value.
-    pub table_shape: Shape,
-    pub axis: usize,
-    /// Extents of the index and of the values gathered or added.
-    pub index_shape: Shape,
-    pub table: (Buf, usize),
-    pub index: (Buf, usize),
-    pub values: (Buf, usize),
-    pub asker: Asker,
-    pub at: &'static Location<'static>,
-}
-
-impl IndexInstr {
-    /// Of the operation `node`; `values_node` has the shape of the index, `table_node` that of the indexed value.
-    pub(crate) fn new(
-        lower: &Lower<'_>,
-        node: usize,
-        (axis, asker): (usize, Asker),
-        [table, index, values]: [Place; 3],
-        [table_node, values_node]: [usize; 2],
-    ) -> IndexInstr {
-        IndexInstr {
-            dtype: lower.dtype(values_node),
-            table_shape: lower.shape(table_node),
-            axis,
-            index_shape: lower.shape(values_node),
-            table: (table.buf, table.offset),
-            index: (index.buf, index.offset),
-            values: (values.buf, values.offset),
-            asker,
-            at: lower.location(node),
-        }
-    }
 }
 
 /// A loop: `steps` runs of a block, whose ports move through the buffers of the block around it. Several shards, which
@@ -227,6 +190,7 @@ impl Block {
         self.code.iter().all(|instr| match instr {
             Instr::Tile(_) | Instr::Copy { .. } => true,
             Instr::Reduce(op) => op.blocks == Blocks::default(),
+            Instr::Along(op) => op.dtype != DType::Bool,
             Instr::Gemm(op) => {
                 let plain = op.also.is_empty() && op.blocks == Blocks::default();
                 op.m * op.n > 0 && op.batch.len() < MAX_AXES && plain
@@ -274,7 +238,7 @@ impl Instr {
                 gemm.also.iter().for_each(|left| [left.a.0, left.c.0].into_iter().for_each(&mut *visit));
             }
             Instr::Reduce(reduce) => [reduce.src.0, reduce.dst.0].into_iter().for_each(visit),
-            Instr::ArgSort(sort) => [sort.src.0, sort.dst.0].into_iter().for_each(visit),
+            Instr::Along(op) => [op.src.0, op.dst.0].into_iter().for_each(visit),
             Instr::Copy { src, dst, .. } => [src.0, dst.0].into_iter().for_each(visit),
             Instr::Cast { from, to, .. } => [from.1, to.1].into_iter().for_each(visit),
             Instr::Random { inputs, out, .. } => {
@@ -282,7 +246,7 @@ impl Instr {
                 visit(out.0);
             }
             Instr::Gather(op) | Instr::ScatterAdd(op) => {
-                [op.table.0, op.index.0, op.values.0].into_iter().for_each(visit);
+                [op.table.buf, op.index.buf, op.values.buf].into_iter().for_each(visit);
             }
             Instr::Opaque(op) => op.inputs.iter().chain([&op.out]).for_each(|operand| visit(operand.2)),
             Instr::Loop(inside) => {

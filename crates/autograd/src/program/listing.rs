@@ -292,9 +292,10 @@ fn work(instr: &Instr, note: &Note) -> (u64, u64, u64) {
             let adds = matches!(instr, Instr::ScatterAdd(_)) as u64;
             (adds * elements as u64, elements as u64 * 8 + values * (1 + adds), values)
         }
-        Instr::ArgSort(op) => {
-            let elements = op.shape.len();
-            (0, (elements * op.dtype.size()) as u64, (elements * DType::I64.size()) as u64)
+        Instr::Along(op) => {
+            let (elements, (dtype, written)) = (op.lines.len(), op.result());
+            let adds = if op.what.gives_indices() { 0 } else { elements as u64 };
+            (adds, (elements * op.dtype.size()) as u64, (written * dtype.size()) as u64)
         }
         Instr::Opaque(op) => {
             let bytes = |(dtype, shape, ..): &(DType, Shape, Buf, usize)| (shape.numel() * dtype.size()) as u64;

@@ -118,7 +118,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
 }
 
 /// The least work, in nanoseconds, that is worth another thread.
-const WORTHWHILE: usize = 40_000;
+pub(super) const WORTHWHILE: usize = 40_000;
 
 /// The loop in one piece, or its rows in as many parts as there are threads.
 fn shards(

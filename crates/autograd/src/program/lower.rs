@@ -6,7 +6,7 @@ use super::graph::{Graph, GraphOp};
 use super::layout::layout;
 use super::merge::merge_products;
 use super::trace::Note;
-use super::{PlanOptions, Program, loops};
+use super::{PlanOptions, Program, loops, strips};
 use crate::dtype::DType;
 use crate::node::Op;
 use crate::shape::{Shape, Strides};
@@ -66,6 +66,7 @@ pub(super) fn program(graph: &Graph, options: PlanOptions) -> Program {
     }
     if options.optimise && !options.traced {
         merge_products(&mut lower.code);
+        strips::cut(&mut lower.code, &mut lower.homes, &mut lower.sizes);
     }
     Program { block: Arc::new(lower.finish(Vec::new())), outputs, pairs: OnceLock::new() }
 }

@@ -14,7 +14,9 @@ mod donate;
 mod fuse;
 mod graph;
 mod group;
+mod index;
 mod layout;
+mod lines;
 mod listing;
 mod loops;
 mod lower;
@@ -31,19 +33,20 @@ mod schedule;
 mod segments;
 mod shard;
 mod simplify;
-mod sort;
+mod strips;
 mod trace;
 
 #[cfg(test)]
 pub(crate) use cache::compiled;
-pub(crate) use code::{Gemm, IndexInstr, Instr, ReduceInstr};
+pub(crate) use code::{Gemm, Instr, ReduceInstr};
 pub use compiled::Compiled;
+pub(crate) use index::IndexInstr;
+pub(crate) use lines::LineInstr;
 pub use listing::{Instruction, Operation, ProgramView};
 pub(crate) use lower::{Lower, Place};
 pub(crate) use opaque::OpaqueInstr;
 pub use profile::{Profile, ProfileEntry};
 pub(crate) use replace::replace;
-pub(crate) use sort::SortInstr;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{NodeId, Op, StructureHasher};

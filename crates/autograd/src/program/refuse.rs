@@ -1,6 +1,6 @@
 //! What a program cannot do: indices out of range, more memory than there is.
 
-use super::code::IndexInstr;
+use super::index::IndexInstr;
 use super::{Program, run};
 use crate::error::{Error, ErrorKind};
 use crate::node::{NodeId, Op};

@@ -177,6 +177,15 @@ fn line<'p>(instr: &'p Instr, packed: Option<&'p Packed>) -> Line<'p> {
             reads: vec![at(op.dtype, op.src.0, op.src.1)],
             writes: vec![at(op.dtype, op.dst.0, op.dst.1)],
         },
+        Instr::Along(op) => Line {
+            call: match op.dtype {
+                DType::F64 => Call::LinesF64(op.what, op.lines),
+                DType::I64 => Call::LinesI64(op.what, op.lines),
+                _ => Call::LinesF32(op.what, op.lines),
+            },
+            reads: vec![at(op.dtype, op.src.0, op.src.1)],
+            writes: vec![at(op.result().0, op.dst.0, op.dst.1)],
+        },
         Instr::Copy { dtype, dims, src, dst } => Line {
             call: Call::Copy { size: dtype.size(), dims, from: &src.2, to: &dst.2 },
             reads: vec![at(*dtype, src.0, src.1)],

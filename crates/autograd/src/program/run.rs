@@ -1,9 +1,9 @@
 //! Execution: instructions over the memory of one run.
 
-use super::code::{AnyTile, Block, Buf, Gemm, Home, IndexInstr, Instr, Left, Number, TileInput, TileInstr, extent};
+use super::Program;
+use super::code::{AnyTile, Block, Buf, Gemm, Home, Instr, Left, Number, TileInput, TileInstr, extent};
 use super::repeat::Packed;
 use super::trace::{Values, Watch};
-use super::{Program, refuse};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::Random;
@@ -247,11 +247,12 @@ impl Machine<'_, '_, '_> {
                         _ => uniform_f32(key, access.take(0)),
                     }
                 }
-                Instr::Gather(op) => self.gather(op, frame)?,
-                Instr::ScatterAdd(op) => self.scatter_add(op, frame)?,
-                Instr::ArgSort(op) => {
-                    let at = |dtype, (buf, offset)| span(frame, dtype, buf, offset, op.shape.len());
-                    op.run(self.memory.open(&[at(DType::I64, op.dst)]), at(op.dtype, op.src));
+                Instr::Gather(op) => op.gather(&mut self.memory, frame)?,
+                Instr::ScatterAdd(op) => op.scatter_add(&mut self.memory, frame)?,
+                Instr::Along(op) => {
+                    let ((dtype, len), (to, from)) = (op.result(), (op.dst, op.src));
+                    let from = span(frame, op.dtype, from.0, from.1, op.lines.len());
+                    op.run(self.memory.open(&[span(frame, dtype, to.0, to.1, len)]), from);
                 }
                 Instr::Opaque(op) => {
                     op.run(self.leaves, &mut self.memory, |at| span(frame, at.0, at.2, at.3, at.1.numel()))?;
@@ -329,65 +330,6 @@ impl Machine<'_, '_, '_> {
         let c = MatMut::new(access.take::<E>(0), op.m, op.n, op.c.2);
         gemm_packed(Mat::new(access.read::<E>(a), op.m, op.k, op.a.2.0, op.a.2.1), b, c, false);
     }
-
-    fn gather(&mut self, op: &IndexInstr, frame: &[Address]) -> Result<()> {
-        let writes = [span(frame, op.dtype, op.values.0, op.values.1, op.index_shape.numel())];
-        let table = span(frame, op.dtype, op.table.0, op.table.1, op.table_shape.numel());
-        let index = span(frame, DType::I64, op.index.0, op.index.1, op.index_shape.numel());
-        let mut access = self.memory.open(&writes);
-        fn typed<T: Pod>(op: &IndexInstr, access: &mut Access<'_>, table: Span, index: Span) -> Result<()> {
-            let (out, table, index) = (access.take::<T>(0), access.read::<T>(table), access.read::<i64>(index));
-            each_index(op, index, |value, entry| out[value] = table[entry])
-        }
-        match op.dtype {
-            DType::Bool => typed::<u8>(op, &mut access, table, index),
-            DType::I64 => typed::<i64>(op, &mut access, table, index),
-            DType::F32 => typed::<f32>(op, &mut access, table, index),
-            DType::F64 => typed::<f64>(op, &mut access, table, index),
-        }
-    }
-
-    fn scatter_add(&mut self, op: &IndexInstr, frame: &[Address]) -> Result<()> {
-        let writes = [span(frame, op.dtype, op.table.0, op.table.1, op.table_shape.numel())];
-        let values = span(frame, op.dtype, op.values.0, op.values.1, op.index_shape.numel());
-        let index = span(frame, DType::I64, op.index.0, op.index.1, op.index_shape.numel());
-        let mut access = self.memory.open(&writes);
-        fn typed<T: Num + Pod>(op: &IndexInstr, access: &mut Access<'_>, values: Span, index: Span) -> Result<()> {
-            let (table, values, index) = (access.take::<T>(0), access.read::<T>(values), access.read::<i64>(index));
-            each_index(op, index, |value, entry| table[entry] = table[entry].add(values[value]))
-        }
-        match op.dtype {
-            DType::I64 => typed::<i64>(op, &mut access, values, index),
-            DType::F64 => typed::<f64>(op, &mut access, values, index),
-            _ => typed::<f32>(op, &mut access, values, index),
-        }
-    }
-}
-
-/// Visits the index in row-major order: `visit(position in the index, position in the table)`.
-fn each_index(op: &IndexInstr, index: &[i64], mut visit: impl FnMut(usize, usize)) -> Result<()> {
-    let strides = op.table_shape.contiguous_strides();
-    let extent = op.table_shape[op.axis];
-    let mut at: SmallVec<[usize; 6]> = SmallVec::from_elem(0, op.index_shape.rank());
-    for (value, chosen) in index.iter().enumerate() {
-        let entry = usize::try_from(*chosen).ok().filter(|c| *c < extent);
-        let entry = entry.ok_or_else(|| refuse::index(op, *chosen, &at))?;
-        let mut place = entry * strides[op.axis];
-        for (axis, (i, stride)) in at.iter().zip(&strides).enumerate() {
-            if axis != op.axis {
-                place += i * stride;
-            }
-        }
-        visit(value, place);
-        for axis in (0..at.len()).rev() {
-            at[axis] += 1;
-            if at[axis] < op.index_shape[axis] {
-                break;
-            }
-            at[axis] = 0;
-        }
-    }
-    Ok(())
 }
 
 type Operands<'a, E> = (SmallVec<[InputData<'a, E>; 8]>, SmallVec<[Output<'a, E>; 8]>);

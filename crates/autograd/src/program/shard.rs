@@ -119,6 +119,7 @@ fn labels(inside: &Loop, rows: usize, captured_rows: &[usize]) -> Result<Vec<boo
                         true
                     }
                     Op::Reduce(reduce) if reduce.first > 0 => true,
+                    Op::Along(along) if along.axis > 0 => true,
                     Op::Permute(permute) if permute.order[0] == 0 => true,
                     Op::Slice(slice) if slice.axis > 0 => true,
                     Op::Concat(concat) if concat.axis > 0 => true,

@@ -143,7 +143,7 @@ impl Instr {
             Instr::Random { .. } => "random",
             Instr::Gather(_) => "gather",
             Instr::ScatterAdd(_) => "scatter_add",
-            Instr::ArgSort(_) => "argsort",
+            Instr::Along(op) => op.name(),
             Instr::Opaque(_) => "custom_op",
             Instr::Loop(_) => "loop",
         }

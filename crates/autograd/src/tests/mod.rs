@@ -15,5 +15,6 @@ mod recipe;
 mod segments;
 mod selections;
 mod special;
+mod strips;
 mod structural;
 mod support;

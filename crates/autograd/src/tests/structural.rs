@@ -43,7 +43,7 @@ variants! {
     Op::Concat(_) => "Concat",
     Op::Gather(_) => "Gather",
     Op::ScatterAdd(_) => "ScatterAdd",
-    Op::ArgSort(_) => "ArgSort",
+    Op::Along(_) => "Along",
     Op::Random(_) => "Random",
     Op::Custom(_) => "Custom",
     Op::Opaque(_) => "Opaque",

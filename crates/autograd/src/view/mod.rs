@@ -103,6 +103,7 @@ fn arguments(inner: &Inner, id: NodeId) -> String {
         Op::Concat(concat) => format!("{inputs}; axis {}", concat.axis),
         Op::Gather(op) => format!("{inputs}; axis {}", op.axis),
         Op::ScatterAdd(op) => format!("{inputs}; axis {}", op.axis),
+        Op::Along(op) => format!("{inputs}; axis {}", op.axis),
         _ => inputs,
     }
 }

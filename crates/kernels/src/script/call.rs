@@ -2,7 +2,11 @@
 
 use crate::ahead::Ahead;
 use crate::gemm::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_ahead, spare_steps};
+use crate::lane::Num;
+use crate::lines::{LineOp, LineResult, Lines};
+use crate::memory::Pod;
 use crate::reduce::{ReduceShape, Reduction, reduce};
+use crate::sort::SortKey;
 use crate::strided::{copy, for_each_row};
 use crate::tile::{Scratch, TileLane, TileProgram};
 use smallvec::SmallVec;
@@ -59,6 +63,12 @@ pub enum Call<'p> {
     ReduceF64(Reduction, ReduceShape),
     /// As `ReduceF32`.
     ReduceI64(Reduction, ReduceShape),
+    /// An operation on lines: its input; its output.
+    LinesF32(LineOp, Lines),
+    /// As `LinesF32`.
+    LinesF64(LineOp, Lines),
+    /// As `LinesF32`.
+    LinesI64(LineOp, Lines),
     /// A strided copy over `dims` of elements of `size` 1, 4 or 8 bytes: source; destination.
     Copy {
         /// Bytes of an element.
@@ -104,6 +114,10 @@ impl Call<'_> {
             let read = reach(&dims, &[shape.outer.1, shape.reduced.1, 1]);
             (vec![(read, size)], vec![(shape.outer.0 * shape.inner, size)])
         };
+        let along = |op: &LineOp, lines: &Lines, size: usize| -> Needs {
+            let written = (lines.count() * op.line(*lines), if op.gives_indices() { size_of::<i64>() } else { size });
+            (vec![(lines.len(), size)], vec![written])
+        };
         let first_read = |mut needs: Needs| {
             needs.0.truncate(1);
             needs
@@ -121,6 +135,8 @@ impl Call<'_> {
             Call::ReduceF32(_, shape) => reduce(shape, 4),
             Call::ReduceF64(_, shape) => reduce(shape, 8),
             Call::ReduceI64(_, shape) => reduce(shape, 8),
+            Call::LinesF32(op, lines) => along(op, lines, 4),
+            Call::LinesF64(op, lines) | Call::LinesI64(op, lines) => along(op, lines, 8),
             Call::Copy { size, dims, from, to } => (vec![(reach(dims, from), *size)], vec![(reach(dims, to), *size)]),
         }
     }
@@ -215,6 +231,22 @@ impl Call<'_> {
             let (a, c) = unsafe { (from(reads[0], needs.0[0]), into(writes[0], needs.1[0])) };
             gemm_ahead(Mat::new(a, g.m, g.k, g.a.0, g.a.1), Err(b), MatMut::new(c, g.m, g.n, g.c), ahead);
         }
+        // SAFETY: by the contract.
+        unsafe fn along<E: Num + SortKey + Pod>(
+            (op, lines): (&LineOp, &Lines),
+            needs: &Needs,
+            reads: &[*mut u8],
+            writes: &[*mut u8],
+        ) {
+            // SAFETY: by the contract; the needs are those of the result's kind.
+            unsafe {
+                let to = match op.gives_indices() {
+                    true => LineResult::Indices(into(writes[0], needs.1[0])),
+                    false => LineResult::Elements(into(writes[0], needs.1[0])),
+                };
+                op.run::<E>(*lines, to, from(reads[0], needs.0[0]));
+            }
+        }
         // SAFETY: the contract is handed on.
         unsafe {
             match self {
@@ -236,6 +268,9 @@ impl Call<'_> {
                 Call::ReduceI64(kind, shape) => {
                     reduce(*kind, *shape, into::<i64>(writes[0], needs.1[0]), from(reads[0], needs.0[0]));
                 }
+                Call::LinesF32(op, lines) => along::<f32>((op, lines), needs, reads, writes),
+                Call::LinesF64(op, lines) => along::<f64>((op, lines), needs, reads, writes),
+                Call::LinesI64(op, lines) => along::<i64>((op, lines), needs, reads, writes),
                 Call::Copy { size, dims, from: f, to: t } => match size {
                     1 => copy(dims, into::<u8>(writes[0], needs.1[0]), t, from(reads[0], needs.0[0]), f),
                     4 => copy(dims, into::<f32>(writes[0], needs.1[0]), t, from(reads[0], needs.0[0]), f),

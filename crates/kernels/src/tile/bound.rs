@@ -10,9 +10,6 @@ use std::num::NonZeroU64;
 
 mod walk;
 
-/// Bytes by which a long program asks for memory ahead of its use.
-const FAR: isize = 2048;
-
 /// Memory in which tile programs run; kept between runs.
 #[derive(Default)]
 pub struct Scratch {
@@ -123,7 +120,8 @@ struct Use {
 struct Moving<E> {
     at: *mut E,
     outer: *mut E,
-    /// Bytes from here to where the next run finds the operand, if it pays to fetch it now; else 0.
+    /// Bytes from here to what is asked for ahead: where the next run finds the operand, or a later tile of a long one; 0:
+    /// nothing is.
     ahead: isize,
     /// Number of the input, or of the store.
     source: Result<usize, usize>,
@@ -152,8 +150,9 @@ impl<E: Num + Pod> Bound<E> {
     /// Gives the registers of a program their places.
     fn bind(&mut self, program: &TileProgram<E>, replaced: &[(usize, usize)]) {
         if self.serial == Some(program.serial) && replaced.is_empty() {
-            let ahead = if program.tiling == Tiling::Long { FAR } else { 0 };
-            self.moving.iter_mut().for_each(|moving| moving.ahead = ahead);
+            if program.tiling != Tiling::Long {
+                self.moving.iter_mut().for_each(|moving| moving.ahead = 0);
+            }
             return;
         }
         // Whole only at the end: a panic on the way leaves nothing that counts as bound.
@@ -163,7 +162,7 @@ impl<E: Num + Pod> Bound<E> {
         let (width, step) = match program.tiling {
             Tiling::Small => (n.next_multiple_of(block), 0),
             Tiling::Across => (TILE, 0),
-            Tiling::Long => (LONG.1 / size_of::<E>(), 0),
+            Tiling::Long => (LONG.0 / size_of::<E>(), 0),
             Tiling::Rows { cols, rows } => (rows * cols.next_multiple_of(block), cols.next_multiple_of(block)),
         };
         self.step = step;
@@ -259,13 +258,16 @@ impl<E: Num + Pod> Bound<E> {
             }
             self.calls.push((op.kernel, rows));
         }
-        for moving in self.moving.iter_mut().filter(|_| program.tiling == Tiling::Long) {
-            let fetched = match moving.source {
-                Ok(_) => false,
-                // An output in the memory of an input is asked for with that.
-                Err(store) => replaced.iter().any(|(_, buffer)| *buffer == program.stores[store].1.buffer),
+        if program.tiling == Tiling::Long {
+            // An output in the memory of an input is asked for with that.
+            let asked = |moving: &Moving<E>| match moving.source {
+                Ok(_) => true,
+                Err(store) => replaced.iter().all(|(_, buffer)| *buffer != program.stores[store].1.buffer),
             };
-            moving.ahead = if fetched { 0 } else { FAR };
+            let streams = self.moving.iter().filter(|moving| asked(moving)).count().max(1);
+            for moving in &mut self.moving {
+                moving.ahead = if asked(moving) { (LONG.1 / streams) as isize } else { 0 };
+            }
         }
         self.serial = replaced.is_empty().then_some(program.serial);
     }

@@ -2,6 +2,7 @@
 
 use super::bound::truth;
 use super::{Load, Store};
+use crate::isa::{Task, dispatch};
 use crate::lane::Num;
 use crate::map::Piece;
 use crate::memory::Pod;
@@ -46,6 +47,9 @@ impl<E: Num + Pod> Row<E> {
         if self.bools {
             // SAFETY: as above.
             let data = unsafe { std::slice::from_raw_parts(from.add(self.offset).cast_const(), reach) };
+            if self.stride == 1 {
+                return dispatch(FromTruth { to, data });
+            }
             to.iter_mut().zip(data.iter().step_by(self.stride.max(1))).for_each(|(t, bit)| *t = truth(*bit));
             if self.stride == 0 {
                 to.fill(truth(data[0]));
@@ -55,7 +59,7 @@ impl<E: Num + Pod> Row<E> {
         // SAFETY: as above.
         let data = unsafe { std::slice::from_raw_parts(from.cast::<E>().add(self.offset).cast_const(), reach) };
         match self.stride {
-            0 => to.fill(data[0]),
+            0 => dispatch(Fill { to, value: data[0] }),
             1 => to.copy_from_slice(data),
             stride => to.iter_mut().zip(data.iter().step_by(stride)).for_each(|(t, v)| *t = *v),
         }
@@ -71,6 +75,9 @@ impl<E: Num + Pod> Row<E> {
         if self.bools {
             // SAFETY: as above.
             let data = unsafe { std::slice::from_raw_parts_mut(to.add(self.offset), reach) };
+            if self.stride == 1 {
+                return dispatch(ToTruth { data, values });
+            }
             data.iter_mut().step_by(step).zip(values).for_each(|(d, v)| *d = (*v != E::ZERO) as u8);
             return;
         }
@@ -80,6 +87,48 @@ impl<E: Num + Pod> Row<E> {
             1 => data.copy_from_slice(values),
             _ => data.iter_mut().step_by(step).zip(values).for_each(|(d, v)| *d = *v),
         }
+    }
+}
+
+/// One value to all lanes.
+struct Fill<'a, E> {
+    to: &'a mut [E],
+    value: E,
+}
+
+impl<E: Num> Task for Fill<'_, E> {
+    type Out = ();
+    #[inline(always)]
+    fn run(self) {
+        self.to.fill(self.value);
+    }
+}
+
+/// Adjacent truth values to lanes.
+struct FromTruth<'a, E> {
+    to: &'a mut [E],
+    data: &'a [u8],
+}
+
+impl<E: Num> Task for FromTruth<'_, E> {
+    type Out = ();
+    #[inline(always)]
+    fn run(self) {
+        self.to.iter_mut().zip(self.data).for_each(|(to, bit)| *to = truth(*bit));
+    }
+}
+
+/// Lanes to adjacent truth values.
+struct ToTruth<'a, E> {
+    data: &'a mut [u8],
+    values: &'a [E],
+}
+
+impl<E: Num> Task for ToTruth<'_, E> {
+    type Out = ();
+    #[inline(always)]
+    fn run(self) {
+        self.data.iter_mut().zip(self.values).for_each(|(bit, value)| *bit = (*value != E::ZERO) as u8);
     }
 }
 

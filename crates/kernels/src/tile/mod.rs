@@ -21,7 +21,7 @@ mod tests;
 
 pub use bound::{Scratch, TileLane};
 
-/// Elements of a register.
+/// Elements of a register, at least.
 pub const TILE: usize = 256;
 
 /// Where a kernel finds an operand.
@@ -107,21 +107,28 @@ enum Tiling {
 /// Blocks of a [`Tiling::Small`] program, at most.
 const SMALL: usize = 8;
 
-/// Bytes of an operand from which on a program is [`Tiling::Long`], and of its tiles. Six cache lines, with as little as 2 KiB
-/// asked for ahead, measured best for updates of ten million parameters, whose time is that of the memory.
-const LONG: (usize, usize) = (128 << 10, 6 * 64);
+/// Bytes of operands from which on a program over one run is [`Tiling::Long`]: the second-level cache does not hold them.
+const AFAR: usize = 1 << 20;
+
+/// Bytes of a long program's tiles, and of what is asked for ahead of them. Measured best, as well as little less or more, for updates
+/// of ten million parameters, whose time is that of the memory.
+const LONG: (usize, usize) = (512, 8192);
+
+/// Bytes of registers and operands of a tile, which may be longer than [`TILE`] where they are few: calls cost less.
+const NEAR: usize = 24 << 10;
 
 impl Tiling {
-    fn of<E>(dims: &[usize]) -> Tiling {
+    fn of<E>(dims: &[usize], registers: usize, operands: usize) -> Tiling {
         let block = 64 / size_of::<E>();
+        let tile = TILE * (NEAR / ((registers + operands).max(1) * TILE * size_of::<E>())).clamp(1, 8);
         let n: usize = dims.iter().product();
         let inner = dims.last().copied().unwrap_or(1);
         match inner >= block {
-            _ if dims.len() == 1 && n * size_of::<E>() >= LONG.0 => Tiling::Long,
+            _ if dims.len() == 1 && n * operands * size_of::<E>() >= AFAR => Tiling::Long,
             _ if n <= SMALL * block && (inner < block || !n.is_multiple_of(block)) => Tiling::Small,
             true => {
                 let above = dims.len().checked_sub(2).map_or(1, |axis| dims[axis]);
-                Tiling::Rows { cols: inner.min(TILE), rows: (TILE / inner).clamp(1, above.max(1)) }
+                Tiling::Rows { cols: inner.min(tile), rows: (tile / inner).clamp(1, above.max(1)) }
             }
             false => Tiling::Across,
         }
@@ -188,7 +195,9 @@ impl<E: TileLane> TileProgram<E> {
     /// If an operation reads a register before it is written, or in place, or strides do not match `dims`: a planner's bug.
     pub fn new(ops: Vec<TileOp<E>>, loads: Vec<Load>, stores: Vec<Store>, dims: Vec<usize>) -> Self {
         assert!(dims.len() <= MAX_AXES, "at most {MAX_AXES} axes");
-        let tiling = Tiling::of::<E>(&dims);
+        let registers = ops.iter().map(|op| op.dst as usize + 1).max().unwrap_or(0);
+        let operands = loads.iter().filter(|load| load.strides.iter().any(|s| *s != 0)).count() + stores.len();
+        let tiling = Tiling::of::<E>(&dims, registers, operands);
         let adjacent = |strides: &[usize]| {
             assert_eq!(strides.len(), dims.len(), "one stride an axis");
             match tiling {
@@ -218,7 +227,6 @@ impl<E: TileLane> TileProgram<E> {
                 if direct { Sink::Direct } else { Sink::Scatter }
             })
             .collect();
-        let registers = ops.iter().map(|op| op.dst as usize + 1).max().unwrap_or(0);
         let mut written = vec![false; registers];
         for op in &ops {
             for source in op.src {
@@ -250,6 +258,28 @@ impl<E: TileLane> TileProgram<E> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let serial = NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed)).expect("fewer than 2^64 programs are made");
         TileProgram { ops, feeds, stores, sinks: direct, registers, dims, tiling, needs: (reads, writes), serial }
+    }
+
+    /// The extents of the index space.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// The inputs.
+    pub fn loads(&self) -> impl Iterator<Item = &Load> {
+        self.feeds.iter().map(|(_, load)| load)
+    }
+
+    /// The results.
+    pub fn stores(&self) -> impl Iterator<Item = &Store> {
+        self.stores.iter().map(|(_, store)| store)
+    }
+
+    /// The same program with another extent of the first axis.
+    pub fn with_rows(&self, rows: usize) -> Self {
+        let mut dims = self.dims.clone();
+        dims[0] = rows;
+        TileProgram::new(self.ops.clone(), self.loads().cloned().collect(), self.stores().cloned().collect(), dims)
     }
 
     /// Kernel calls times elements.

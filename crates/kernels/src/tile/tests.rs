@@ -62,8 +62,8 @@ fn outputs_may_take_the_memory_of_inputs() {
     // Rows with a ragged end, long runs, several rows a tile, rows across tiles; `b` whole or a column.
     let spaces: [(&[usize], &[usize], &[usize]); 7] = [
         (&[1000], &[1], &[1]),
-        (&[LONG.0 / 4 + 61], &[1], &[1]),
-        (&[LONG.0 / 4], &[1], &[0]),
+        (&[AFAR / 16 + 61], &[1], &[1]),
+        (&[AFAR / 16], &[1], &[0]),
         (&[531], &[1], &[1]),
         (&[9, 100], &[100, 1], &[1, 0]),
         (&[3, 300], &[300, 1], &[300, 1]),

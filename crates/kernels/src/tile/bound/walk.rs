@@ -42,7 +42,7 @@ impl<E: Num + Pod> Bound<E> {
                 let width = match program.tiling {
                     Tiling::Small => n.next_multiple_of(64 / size_of::<E>()),
                     Tiling::Across => TILE,
-                    Tiling::Long => LONG.1 / size_of::<E>(),
+                    Tiling::Long => LONG.0 / size_of::<E>(),
                     Tiling::Rows { cols, .. } => cols,
                 };
                 // SAFETY: a register of at least `width` elements, which nothing else refers to now.
@@ -178,7 +178,7 @@ impl<E: Num + Pod> Bound<E> {
     /// # Safety
     /// As [`run`](Self::run).
     unsafe fn long(&mut self, program: &TileProgram<E>, part: Range<usize>, reads: &[*mut u8], writes: &[*mut u8]) {
-        let cols = LONG.1 / size_of::<E>();
+        let cols = LONG.0 / size_of::<E>();
         for moving in &mut self.moving {
             moving.at = moving.outer.wrapping_add(part.start);
         }
