@@ -199,6 +199,15 @@ impl Block {
         })
     }
 
+    /// The most bytes of packed matrices that the loops of a run hold at once.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        let one = |instr: &Instr| match instr {
+            Instr::Loop(inside) => inside.packed_bytes(),
+            _ => 0,
+        };
+        self.code.iter().map(one).max().unwrap_or(0)
+    }
+
     /// About the nanoseconds that a run takes.
     pub(crate) fn cost(&self) -> usize {
         let one = |instr: &Instr| match instr {
@@ -214,6 +223,13 @@ impl Block {
     }
 }
 
+impl Gemm {
+    /// Whether its kernel reads a packed right operand.
+    pub(crate) fn can_be_packed(&self) -> bool {
+        self.blocks == Blocks::default() && self.batch.is_empty() && self.m * self.n * self.k > 0
+    }
+}
+
 impl Shard {
     /// Whether the right operand of one of its products is packed before the first of some steps: it is the same
     /// matrix at every step, and there are enough of them.
@@ -221,7 +237,7 @@ impl Shard {
         const FEWEST: usize = 3;
         let port = self.block.ports.iter().position(|buf| *buf == op.b.0);
         let still = port.is_some_and(|port| matches!(self.ports[port].path, Path::Still));
-        still && steps >= FEWEST && op.blocks == Blocks::default() && op.batch.is_empty() && op.m * op.n * op.k > 0
+        still && steps >= FEWEST && op.can_be_packed()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Programs kept by their user.
 
 use super::code::{Block, Home, Instr};
-use super::repeat::Packed;
+use super::packs::Packed;
 use super::{PlanOptions, Program, program_of, refuse, run};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};

@@ -1,8 +1,9 @@
 //! Loops: where carries, items and taps lie, and how the body's ports move through them.
 
+use super::accumulate::{accumulation, can_be_added_to};
 use super::cache;
 use super::code::{Block, Buf, Instr, LoopInstr, Moving, Shard};
-use super::graph::{GraphOp, Loop, LoopOutput, body_key};
+use super::graph::{Graph, GraphOp, Loop, LoopOutput, body_key};
 use super::lower::{Lower, Place, body};
 use super::shard::Separable;
 use crate::shape::Shape;
@@ -16,8 +17,18 @@ struct Carry {
     row: usize,
     /// Elements of one state.
     len: usize,
-    /// Whether all states are kept, `steps + 1` of them, or the last two.
-    kept: bool,
+    keeps: Keeps,
+}
+
+/// Which states of a carry there are.
+#[derive(Clone, Copy, PartialEq)]
+enum Keeps {
+    /// All of them: `steps + 1`.
+    All,
+    /// The last two.
+    Two,
+    /// One, to which every step adds.
+    Sum,
 }
 
 /// Lowers a loop: initial carries are copied to the first row of a slab of states, the body's ports
@@ -29,7 +40,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
     let Loop { carries, items, steps, reverse, first, span, .. } = **inside;
     let options = lower.options;
     let written = inside.written();
-    let compile = || body(&inside.body, inputs.len(), &written, options);
+    let compile = || body(&inside.body, inputs.len(), carries, &written, options);
     let block = match options.traced {
         true => Arc::new(compile()),
         false => cache::block(body_key(inside, &inside.body, options), compile),
@@ -49,12 +60,22 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
         let dtype = lower.dtype(inputs[k]);
         let kept = inside.body.port(k).is_some_and(|port| taps.contains(&port)) || taps.contains(&next[k]);
         let len = shape.numel();
-        let rows = if kept { steps + 1 } else { 2 };
-        let state = Carry { buf: lower.temporary(dtype, len * rows), row: len * dtype.size(), len, kept };
-        let first = if kept && reverse { steps } else { 0 };
-        let to = Place { buf: state.buf, offset: first * len, strides: shape.contiguous_strides() };
+        let (keeps, rows) = match kept {
+            true => (Keeps::All, steps + 1),
+            false if accumulation(&inside.body, k).is_some() => (Keeps::Sum, 1),
+            false => (Keeps::Two, 2),
+        };
         let from = lower.place(inputs[k]);
-        lower.copy(inputs[k], from, to);
+        // A sum is where it was: with the body around, which carries it as well, or with what it begins as.
+        let outer = output_of(graph, id, inside, k).is_some_and(|output| lower.is_assigned(output));
+        let stays = keeps == Keeps::Sum && (outer || can_be_added_to(graph, inputs[k]));
+        let buf = if stays { from.buf } else { lower.temporary(dtype, len * rows) };
+        if !stays {
+            let first = if kept && reverse { steps } else { 0 };
+            let to = Place { buf, offset: first * len, strides: shape.contiguous_strides() };
+            lower.copy(inputs[k], from, to);
+        }
+        let state = Carry { buf, row: len * dtype.size(), len, keeps };
         ports.push(state.moving(steps, reverse, false));
         states.push(state);
     }
@@ -104,10 +125,10 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
                 LoopOutput::Tap(tap) => slabs[tap].clone(),
                 LoopOutput::Final(k) => {
                     let state = &states[k];
-                    let row = match (state.kept, reverse) {
-                        (true, false) => steps,
-                        (true, true) => 0,
-                        (false, _) => steps % 2,
+                    let row = match (state.keeps, reverse) {
+                        (Keeps::All, false) => steps,
+                        (Keeps::All, true) | (Keeps::Sum, _) => 0,
+                        (Keeps::Two, _) => steps % 2,
                     };
                     Place { buf: state.buf, offset: row * state.len, strides: user.shape.contiguous_strides() }
                 }
@@ -115,6 +136,14 @@ pub(super) fn lower(lower: &mut Lower<'_>, id: usize) {
             lower.alias(node, place);
         }
     }
+}
+
+/// The node that is a carry of a loop after the last step.
+fn output_of(graph: &Graph, id: usize, inside: &Loop, carry: usize) -> Option<usize> {
+    graph.nodes.iter().position(|node| match node.op {
+        GraphOp::LoopOutput(index) => node.inputs[0] == id && inside.outputs[index] == LoopOutput::Final(carry),
+        _ => false,
+    })
 }
 
 /// The least work, in nanoseconds, that is worth another thread.
@@ -153,7 +182,7 @@ fn shards(
             let count = first(part + 1) - first(part);
             let narrow = separable.narrowed(&inside.body, count);
             let key = body_key(inside, &narrow, lower.options);
-            let block = cache::block(key, || body(&narrow, inputs, written, lower.options));
+            let block = cache::block(key, || body(&narrow, inputs, inside.carries, written, lower.options));
             let from = |(port, bytes): (&Moving, &usize)| Moving { start: port.start + first(part) * bytes, ..*port };
             let ports = ports.iter().zip(&row_bytes).map(from).collect();
             Shard { arena: arena(lower, &block), block, ports }
@@ -164,10 +193,11 @@ fn shards(
 impl Carry {
     /// The port that reads the state before a step, or writes the one after it.
     fn moving(&self, steps: usize, reverse: bool, after: bool) -> Moving {
-        let (start, path) = match (self.kept, reverse) {
-            (true, false) => (after as usize * self.row, Path::Forward(self.row)),
-            (true, true) => ((steps - (after as usize).min(steps)) * self.row, Path::Backward(self.row)),
-            (false, _) => (0, Path::Alternate { row: self.row, odd_first: after }),
+        let (start, path) = match (self.keeps, reverse) {
+            (Keeps::All, false) => (after as usize * self.row, Path::Forward(self.row)),
+            (Keeps::All, true) => ((steps - (after as usize).min(steps)) * self.row, Path::Backward(self.row)),
+            (Keeps::Two, _) => (0, Path::Alternate { row: self.row, odd_first: after }),
+            (Keeps::Sum, _) => (0, Path::Still),
         };
         Moving { buf: self.buf, start, path }
     }

@@ -1,5 +1,6 @@
 //! Nodes to instructions.
 
+use super::accumulate::{accumulation, can_be_added_to};
 use super::code::{Block, Buf, Home, Instr, Number, OutputView, extent, merge_axes};
 use super::fuse::{Units, map_of, units};
 use super::graph::{Graph, GraphOp};
@@ -71,15 +72,22 @@ pub(super) fn program(graph: &Graph, options: PlanOptions) -> Program {
     Program { block: Arc::new(lower.finish(Vec::new())), outputs, pairs: OnceLock::new() }
 }
 
-/// The block of a loop body: ports are its inputs, then the `written` nodes.
-pub(super) fn body(graph: &Graph, inputs: usize, written: &[usize], options: PlanOptions) -> Block {
+/// The block of a loop body: ports are its inputs, then the `written` nodes, of which the first `carries` are the next carries.
+pub(super) fn body(graph: &Graph, inputs: usize, carries: usize, written: &[usize], options: PlanOptions) -> Block {
     let mut lower = Lower::new(graph, options, written);
+    let mut stays = vec![false; written.len()];
+    for (carry, stays) in stays[..carries].iter_mut().enumerate() {
+        for node in accumulation(graph, carry).into_iter().flatten() {
+            lower.assigned[node] = Some(Assigned::At(lower.port(carry, node)));
+            *stays = true;
+        }
+    }
     lower.run();
     // A body with a loop in it is no script, which would have one product a line.
     if options.optimise && !options.traced && lower.code.iter().any(|instr| matches!(instr, Instr::Loop(_))) {
         merge_products(&mut lower.code);
     }
-    for (index, node) in written.iter().enumerate() {
+    for (index, node) in written.iter().enumerate().filter(|(index, _)| !stays[*index]) {
         let port = lower.port(inputs + index, *node);
         let place = lower.place(*node);
         if place != port {
@@ -232,8 +240,14 @@ impl<'g> Lower<'g> {
     /// A sum that is added to what its place holds before.
     fn onto(&mut self, op: &Op, id: usize) {
         let before = *self.inputs(id).last().expect("what a sum is added to is its last input");
-        let (from, to) = (self.place(before), self.alloc_any(id));
-        self.copy(before, from, to);
+        let from = self.place(before);
+        if self.assigned[id].is_none() && can_be_added_to(self.graph, before) {
+            self.assigned[id] = Some(Assigned::At(from.clone()));
+        }
+        let to = self.alloc_any(id);
+        if from != to {
+            self.copy(before, from, to);
+        }
         let rule = op.rule().expect("a sum has a rule");
         rule.lower(self, id);
         match self.code.last_mut() {
@@ -253,6 +267,11 @@ impl<'g> Lower<'g> {
     fn place_whole(&mut self, id: usize, buf: Buf) {
         let strides = self.graph.nodes[id].shape.contiguous_strides();
         self.places[id] = Some(Place { buf, offset: 0, strides });
+    }
+
+    /// Whether a node has its place from outside.
+    pub(super) fn is_assigned(&self, node: usize) -> bool {
+        self.assigned[node].is_some()
     }
 
     fn port(&self, buf: Buf, node: usize) -> Place {

@@ -5,6 +5,7 @@
 //! arena, and the result, a [`Block`](code::Block), is cached under the structure of the recording and [run](run).
 
 mod absorb;
+mod accumulate;
 mod anomaly;
 mod assemble;
 mod cache;
@@ -22,6 +23,7 @@ mod loops;
 mod lower;
 mod merge;
 mod opaque;
+mod packs;
 mod pair;
 mod pieces;
 mod profile;
@@ -47,6 +49,8 @@ pub(crate) use lower::{Lower, Place};
 pub(crate) use opaque::OpaqueInstr;
 pub use profile::{Profile, ProfileEntry};
 pub(crate) use replace::replace;
+#[cfg(test)]
+pub(crate) use run::spare_bytes;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{NodeId, Op, StructureHasher};
@@ -220,8 +224,40 @@ fn check_asked(inner: &Inner, asked: &[NodeId]) -> Result<()> {
 /// The bytes of arena that the program of some values takes.
 #[cfg(test)]
 pub(crate) fn arena_bytes(tape: &Tape, asked: &[NodeId]) -> usize {
-    let program = compile(&tape.inner.borrow(), asked, PlanOptions { optimise: true, traced: false });
-    program.expect("the values are valid").block.arena_bytes
+    taken(tape, asked).arena
+}
+
+/// What the program of some values takes.
+#[cfg(test)]
+pub(crate) struct Taken {
+    pub arena: usize,
+    pub packed: usize,
+    /// Arena, packed matrices, and what output buffers hold beside the values.
+    pub beside_outputs: usize,
+    /// About the nanoseconds of a run.
+    pub work: usize,
+}
+
+#[cfg(test)]
+pub(crate) fn taken(tape: &Tape, asked: &[NodeId]) -> Taken {
+    fn work(block: &code::Block) -> usize {
+        let inner = |instr: &Instr| match instr {
+            Instr::Loop(inside) => inside.steps * inside.shards.iter().map(|shard| work(&shard.block)).sum::<usize>(),
+            _ => 0,
+        };
+        block.cost() + block.code.iter().map(inner).sum::<usize>()
+    }
+    let inner = tape.inner.borrow();
+    let program = compile(&inner, asked, PlanOptions { optimise: true, traced: false });
+    let program = program.expect("the values are valid");
+    let value = |id: &NodeId| inner.nodes[*id as usize].shape.numel() * inner.nodes[*id as usize].dtype.size();
+    let block = &program.block;
+    Taken {
+        arena: block.arena_bytes,
+        packed: block.packed_bytes(),
+        beside_outputs: run::bytes(&program) - asked.iter().map(value).sum::<usize>(),
+        work: work(block),
+    }
 }
 
 fn compile(inner: &Inner, asked: &[NodeId], options: PlanOptions) -> Result<Program> {

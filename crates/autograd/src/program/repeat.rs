@@ -1,49 +1,28 @@
-//! Loops at run time: frames of bodies, packed matrices, and bodies as scripts.
+//! Loops at run time: frames of bodies, and bodies as scripts.
 
-use super::code::{AnyTile, Buf, Gemm, Home, Instr, LoopInstr, Moving, Shard, extent};
-use super::run::{Address, Frame, Machine, span};
+use super::code::{AnyTile, Buf, Home, Instr, LoopInstr, Moving, Shard};
+use super::packs::{Packed, Packs};
+use super::run::{Address, Frame, Machine};
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::tensor::{Buffer, Tensor};
-use wengert_kernels::gemm::{Mat, PackedB};
-use wengert_kernels::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, Slot, Span, run_scripts};
-
-/// The right operand of a product, in the layout its kernel wants.
-pub(super) enum Packed {
-    F32(PackedB<f32>),
-    F64(PackedB<f64>),
-}
-
-impl Packed {
-    /// The right operand of a product, which lies in a leaf.
-    pub(super) fn leaf(leaf: &Tensor, op: &Gemm) -> Packed {
-        let (buffer, base) = leaf.parts();
-        let from = base + op.b.1;
-        let (rows, cols) = op.b.2;
-        match buffer {
-            Buffer::F32(v) => Packed::F32(PackedB::pack_rows(Mat::new(&v[from..], op.k, op.n, rows, cols), op.m)),
-            Buffer::F64(v) => Packed::F64(PackedB::pack_rows(Mat::new(&v[from..], op.k, op.n, rows, cols), op.m)),
-            Buffer::Bool(_) | Buffer::I64(_) => unreachable!("products are of floats"),
-        }
-    }
-}
+use wengert_kernels::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, Slot, run_scripts};
 
 impl Machine<'_, '_, '_> {
     pub(super) fn steps(&mut self, inside: &LoopInstr, frame: &[Address]) -> Result<()> {
         let frames: Vec<Frame> = inside.shards.iter().map(|shard| body_frame(shard, frame)).collect();
         // Ports that stay where they are can be packed before the first step.
-        let mut packs = Packs::default();
-        let packed: Vec<Vec<Option<usize>>> = inside
+        let mut packed = Packs::default();
+        let numbers: Vec<Vec<Option<usize>>> = inside
             .shards
             .iter()
             .zip(&frames)
             .map(|(shard, body)| {
                 let code = shard.block.code.iter();
-                code.map(|instr| self.pack(instr, shard, inside.steps, body, &mut packs)).collect()
+                code.map(|instr| packed.number(instr, shard, inside.steps, body, &self.memory, self.spare)).collect()
             })
             .collect();
         let packs: Vec<Vec<Option<&Packed>>> =
-            packed.iter().map(|at| at.iter().map(|at| at.map(|at| &packs.0[at].1)).collect()).collect();
+            numbers.iter().map(|at| at.iter().map(|at| at.map(|at| packed.get(at))).collect()).collect();
         if self.watch.is_none() && inside.shards.iter().all(|shard| shard.block.is_script()) {
             let parts = inside.shards.iter().zip(&frames).zip(&packs);
             let scripts: Vec<Script<'_>> = parts
@@ -53,6 +32,8 @@ impl Machine<'_, '_, '_> {
                 })
                 .collect();
             run_scripts(&mut self.memory, self.scratch, &scripts, inside.steps);
+            drop(scripts);
+            self.spare.give(packed);
             return Ok(());
         }
         // Errors name the step of the recording.
@@ -73,37 +54,10 @@ impl Machine<'_, '_, '_> {
                 ran.map_err(|error| if inside.span.is_some() { error } else { error.at_step(first + time) })?;
             }
         }
+        self.spare.give(packed);
         Ok(())
     }
-
-    /// The packed right operand of a product in a loop, if it is the same matrix at every step: its number.
-    fn pack(&self, instr: &Instr, shard: &Shard, steps: usize, body: &[Address], packs: &mut Packs) -> Option<usize> {
-        let Instr::Gemm(op) = instr else { return None };
-        if !shard.packs(op, steps) {
-            return None;
-        }
-        let b = span(body, op.dtype, op.b.0, op.b.1, extent(&[op.k, op.n], &[op.b.2.0, op.b.2.1]));
-        let key = (b, op.dtype, [op.k, op.n, op.b.2.0, op.b.2.1]);
-        if let Some(known) = packs.0.iter().position(|(other, _)| *other == key) {
-            return Some(known);
-        }
-        let packed = match op.dtype {
-            DType::F64 => {
-                Packed::F64(PackedB::pack_rows(Mat::new(self.memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1), op.m))
-            }
-            _ => Packed::F32(PackedB::pack_rows(Mat::new(self.memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1), op.m)),
-        };
-        packs.0.push((key, packed));
-        Some(packs.0.len() - 1)
-    }
 }
-
-/// The packed matrices of a loop.
-#[derive(Default)]
-struct Packs(Vec<(PackKey, Packed)>);
-
-/// Place, element type, and extents and strides.
-type PackKey = (Span, DType, [usize; 4]);
 
 /// The addresses of a body's buffers; ports are where the first step finds them.
 fn body_frame(shard: &Shard, frame: &[Address]) -> Frame {

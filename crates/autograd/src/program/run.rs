@@ -2,7 +2,7 @@
 
 use super::Program;
 use super::code::{AnyTile, Block, Buf, Gemm, Home, Instr, Left, Number, TileInput, TileInstr, extent};
-use super::repeat::Packed;
+use super::packs::{Packed, Spare};
 use super::trace::{Values, Watch};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -23,6 +23,7 @@ use wengert_kernels::{
 struct Workspace {
     arena: Arena,
     scratch: Vec<Scratch>,
+    packs: Spare,
 }
 
 thread_local! {
@@ -53,10 +54,17 @@ pub(super) fn run(
     result
 }
 
-/// The bytes that a program allocates: its arena and what was asked.
+/// The bytes that a program allocates: its arena, packed matrices and what was asked.
 pub(super) fn bytes(program: &Program) -> usize {
-    let outputs = program.block.outputs.iter().map(|(dtype, len)| len.saturating_mul(dtype.size()));
-    outputs.fold(program.block.arena_bytes, usize::saturating_add)
+    let block = &program.block;
+    let outputs = block.outputs.iter().map(|(dtype, len)| len.saturating_mul(dtype.size()));
+    outputs.fold(block.arena_bytes.saturating_add(block.packed_bytes()), usize::saturating_add)
+}
+
+/// The bytes of packed matrices that the thread keeps for the next loop.
+#[cfg(test)]
+pub(crate) fn spare_bytes() -> usize {
+    WORKSPACE.with(|kept| kept.borrow().packs.bytes())
 }
 
 fn run_in(
@@ -115,7 +123,8 @@ fn run_in(
             Home::Port => unreachable!("a program has no ports"),
         })
         .collect();
-    let mut machine = Machine { memory, scratch: &mut workspace.scratch, leaves, watch, first_step: 0 };
+    let Workspace { scratch, packs: spare, .. } = workspace;
+    let mut machine = Machine { memory, scratch, spare, leaves, watch, first_step: 0 };
     let packs: SmallVec<[Option<&Packed>; 16]> = packs.iter().map(Option::as_ref).collect();
     machine.block(block, &frame, &packs)?;
     drop(machine);
@@ -180,6 +189,7 @@ pub(super) fn span(frame: &[Address], dtype: DType, buf: Buf, offset: usize, len
 pub(super) struct Machine<'m, 's, 'w> {
     pub memory: Memory<'m>,
     pub scratch: &'s mut Vec<Scratch>,
+    pub spare: &'s mut Spare,
     pub leaves: &'m [LeafValue],
     pub watch: Option<&'w mut dyn Watch>,
     /// The step of the recording at which a loop in the present block begins.

@@ -75,24 +75,23 @@ impl Costs {
         let bytes = |id: &usize| graph.nodes[*id].shape.numel() * graph.nodes[*id].dtype.size();
         let carry = graph.nodes[pair.forward].inputs[..inside.carries].iter().map(bytes).sum();
         let steps = inside.steps;
-        let (short, long) = (grain.min(steps), (2 * grain).min(steps));
+        // A few steps at least: loops of less do not pack their matrices.
+        let short = 4_usize.div_ceil(grain) * grain;
+        let (short, long) = (short.min(steps), (2 * short).min(steps));
         let measured = |length: usize| {
             let body_loop = backward_segments(graph, pair, length);
             let simple = simplify(body_loop.body.clone());
             let ports = simple.nodes.iter().filter(|node| matches!(node.op, GraphOp::Port(_))).count();
             let segment = super::graph::Loop { body: simple, ..body_loop };
-            body(&segment.body, ports, &segment.written(), options).arena_bytes
+            let block = body(&segment.body, ports, segment.carries, &segment.written(), options);
+            (block.arena_bytes, block.packed_bytes_in_a_loop(segment.carries + segment.items..ports))
         };
-        let (a, b) = (measured(short), measured(long));
+        let ((a, packed), (b, _)) = (measured(short), measured(long));
         let step = b.saturating_sub(a) / (long - short).max(1);
-        // Matrices that stay the same are packed for each of the two loops.
-        let captured = [pair.forward, pair.backward].map(|id| {
-            let of = loop_of(graph, id);
-            let matrices = graph.nodes[id].inputs[of.carries + of.items..].iter();
-            matrices.filter(|id| graph.nodes[**id].shape.rank() == 2).map(bytes).sum::<usize>()
-        });
-        let sums: usize = pair.sums.iter().map(|sum| 2 * bytes(&sum.node)).sum();
-        let fixed = a.saturating_sub(step * short) + captured.iter().sum::<usize>() + sums;
+        // A sum is in one place at all levels; that of a requested output is not counted.
+        let sums = pair.sums.iter().map(|sum| &sum.node).filter(|node| !graph.outputs.contains(node));
+        let sums: usize = sums.map(bytes).sum();
+        let fixed = a.saturating_sub(step * short) + packed + sums;
         Costs { steps, grain, carry, fixed, step }
     }
 
@@ -132,8 +131,8 @@ impl Costs {
         let mut states = 0;
         let mut steps = self.steps;
         for length in &lengths {
-            // States at the starts and after the last one, and those that alternate from segment to segment.
-            states += steps.div_ceil(*length) + 3;
+            // States at the starts and after the last one, the cotangent there, and those that alternate from segment to segment.
+            states += steps.div_ceil(*length) + 4;
             steps = *length;
         }
         (self.carry * states + self.fixed + self.step * shortest, lengths)

@@ -116,15 +116,10 @@ impl<'g> Splitter<'g> {
 
     fn backward_pass(&mut self) {
         let (graph, pair, Cut { length, count, rest }) = (self.graph, self.pair, self.cut);
-        for sum in &pair.sums {
-            let ends = match &graph.nodes[sum.node].op {
-                GraphOp::Onto(_) => graph.nodes[sum.node].inputs.last(),
-                _ => None,
-            };
-            let sources = sum.operands.iter().map(|rows| rows.source).filter(|source| !self.in_segment(*source));
-            let early: SmallVec<[usize; 3]> = sources.chain(ends.copied()).collect();
-            self.emit(&early);
-        }
+        // What sums are added to, at an inner level, came before the loops: only their operands may come later.
+        let operands = pair.sums.iter().flat_map(|sum| &sum.operands).map(|rows| rows.source);
+        let early: Vec<usize> = operands.filter(|source| !self.in_segment(*source)).collect();
+        self.emit(&early);
         let node = &graph.nodes[pair.backward];
         let (inside, forward) = (loop_of(graph, pair.backward), loop_of(graph, pair.forward));
         let taps = self.taps(&pair.backward_outputs, true);

@@ -1,5 +1,6 @@
 //! Properties of every operation, found by walking the registries: the elementwise table and the variants of `Op`.
 
+mod budgets;
 mod cases;
 mod checkpoint;
 mod compositions;

@@ -1,4 +1,4 @@
-//! Checkpointed scans: the bits of all values without checkpoints, the memory of segments.
+//! Checkpointed scans have the bits of all values that they have without checkpoints.
 
 use super::support::{Rng, WIDE, assert_equal, same_bits, sampled};
 use crate::program::arena_bytes;
@@ -77,6 +77,22 @@ fn segments_have_the_bits_of_a_plain_scan() {
             // One sequence is cut after 512 steps, 64 after 8; in one segment it is the plain program.
             assert_eq!(other, [true, true, true, false], "{what}");
         }
+    }
+}
+
+#[test]
+fn a_run_that_is_watched_has_the_bits_of_another() {
+    let data = layer_data(43, 64, DType::F32);
+    let values = |tape: &Tape| {
+        let inputs: Vec<Var<'_>> = data.iter().map(|x| tape.var(x)).collect();
+        let options = ScanOptions::default().checkpoint(Checkpoint::Every(8));
+        let all = asked(&|v, o| layer(v, o), &inputs, options, false);
+        // The program is listed as it is planned, too.
+        assert!(!tape.program(&all).unwrap().to_string().is_empty());
+        tape.eval_all(&all).unwrap()
+    };
+    for (i, (a, b)) in values(&Tape::new().profiled()).iter().zip(&values(&Tape::new())).enumerate() {
+        assert_equal(a, b, &format!("value {i}"));
     }
 }
 
@@ -168,58 +184,6 @@ fn two_layers_and_two_threads_have_the_bits_of_a_plain_scan() {
 }
 
 #[test]
-fn a_budget_bounds_the_memory_of_a_program() {
-    let bytes = |checkpoint: Checkpoint, [steps, rows, inputs, width]: [usize; 4]| {
-        let tape = Tape::new();
-        let shapes =
-            [vec![rows, width], vec![steps, rows, inputs], vec![inputs, width], vec![width, width], vec![width]];
-        let inputs: Vec<Var<'_>> = shapes.map(|shape| tape.var(Tensor::full(shape, 0.1, DType::F32))).into();
-        let loss = layer(&inputs, ScanOptions::default().checkpoint(checkpoint));
-        let mut all = vec![loss];
-        all.extend(loss.grad([inputs[2], inputs[3], inputs[4]]));
-        arena_bytes(&tape, &all.iter().map(|v| v.id).collect::<Vec<_>>())
-    };
-    let kib = |budgets: &[usize]| budgets.iter().map(|kib| kib << 10).collect::<Vec<_>>();
-    for (shape, budgets) in [
-        // One sequence, long: without checkpoints some 100 MB.
-        ([50_000, 1, 2, 32], kib(&[4096, 2048, 1024, 512])),
-        // Levels: the carries of one level of segments would not fit.
-        ([20_000, 64, 2, 32], kib(&[24_000, 8000, 4000, 2000, 1000])),
-        // Few rows, whose products with the input are computed ahead of a loop.
-        ([40_000, 8, 2, 64], kib(&[16_000, 5000, 3000, 2000])),
-        // A matrix that does not stay in the cache, with which they are as well.
-        ([8192, 1, 512, 512], kib(&[12_000, 10_000])),
-    ] {
-        let plain = bytes(Checkpoint::None, shape);
-        assert!(plain > 2 * budgets[0], "{plain}");
-        for budget in budgets {
-            let found = bytes(Checkpoint::Budget(budget), shape);
-            assert!(found <= budget, "{shape:?}: {found} bytes of {budget}");
-        }
-    }
-    let [short, long] = [14, 15].map(|log| bytes(Checkpoint::Every(512), [1 << log, 1, 2, 32]));
-    // Twice the states, the same segment.
-    assert!(long < short + (1 << 14) / 512 * 33 * 4 + 4096, "{short} {long}");
-}
-
-#[test]
-fn only_loops_in_opposite_directions_are_a_pair() {
-    let bytes = |checkpoint: Checkpoint| {
-        let tape = Tape::new();
-        let [w, xs] = [vec![8, 8], vec![600, 1, 8]].map(|shape| tape.var(Tensor::full(shape, 0.1, DType::F32)));
-        let options = ScanOptions::default().checkpoint(checkpoint);
-        let start = tape.zeros([1, 8], DType::F32);
-        let (_, ys) = tape.scan_with(options, start, xs, |h, x| {
-            let h = (x + h.matmul(w)).tanh();
-            (h, h)
-        });
-        let (last, ()) = tape.scan_with(options, start, ys, |h, y| ((y + h.matmul(w)).sin(), ()));
-        arena_bytes(&tape, &[last.id])
-    };
-    assert_eq!(bytes(Checkpoint::Every(1)), bytes(Checkpoint::None));
-}
-
-#[test]
 fn sums_of_other_directions_and_origins_have_the_bits_of_a_plain_scan() {
     let rng = &mut Rng::new(13);
     let data = [vec![8, 4], vec![300, 8, 4], vec![4, 4]].map(|shape| sampled(shape, DType::F32, &WIDE, rng));
@@ -250,14 +214,42 @@ fn sums_of_other_directions_and_origins_have_the_bits_of_a_plain_scan() {
 
 #[test]
 fn a_sum_of_negative_zeros_is_one() {
-    for checkpoint in [Checkpoint::None, Checkpoint::Every(64), Checkpoint::Every(128)] {
-        let tape = Tape::new();
-        let [start, b, scale] = [0.5, 0.5, -0.0].map(|x| tape.var(Tensor::full([2], x, DType::F32)));
-        let options = ScanOptions::default().length(300).checkpoint(checkpoint);
-        let (last, ()) = tape.scan_with(options, start, (), |h, ()| (h.sin() * 0.5 + b, ()));
-        let [db] = (last * scale).sum().grad([b]);
-        let found = db.value().unwrap().to_vec::<f32>().unwrap();
-        assert!(found.iter().all(|x| x.to_bits() == (-0.0f32).to_bits()), "{checkpoint:?}: {found:?}");
+    // Segments, and segments with a shorter one at the end of time, with which the sum begins or ends.
+    for (steps, reverse) in [(300, false), (300, true), (256, false), (256, true)] {
+        let run = |checkpoint: Checkpoint| {
+            let tape = Tape::new();
+            let [start, b, scale] = [0.5, 0.5, -0.0].map(|x| tape.var(Tensor::full([2], x, DType::F32)));
+            let options = ScanOptions { reverse, checkpoint, ..Default::default() }.length(steps);
+            let (last, ()) = tape.scan_with(options, start, (), |h, ()| (h.sin() * 0.5 + b, ()));
+            let [db] = (last * scale).sum().grad([b]);
+            db.value().unwrap().to_vec::<f32>().unwrap()
+        };
+        for checkpoint in [Checkpoint::None, Checkpoint::Every(64), Checkpoint::Every(128)] {
+            let found = run(checkpoint);
+            let all = found.iter().all(|x| x.to_bits() == (-0.0f32).to_bits());
+            assert!(all, "{checkpoint:?} of {steps}, reverse {reverse}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_product_of_vanishing_numbers_keeps_its_sign() {
+    // The gradient of the weight adds numbers too small for their type: a fused multiplication and addition leaves the sign
+    // of such a number, and so the sum of all blocks is -0.0.
+    for (steps, reverse) in [(1300, false), (1300, true), (1024, false), (1024, true)] {
+        let run = |checkpoint: Checkpoint| {
+            let tape = Tape::new();
+            let [start, xs, w] = [(vec![1, 2], 0.0), (vec![steps, 1, 2], 1e-30), (vec![2, 2], 0.5)]
+                .map(|(shape, x)| tape.var(Tensor::full(shape, x, DType::F32)));
+            let options = ScanOptions { reverse, checkpoint, ..Default::default() };
+            let (last, ()) = tape.scan_with(options, start, xs, |h, x| (h.sin() + x.matmul(w), ()));
+            let [dw] = (last * -1e-30).sum().grad([w]);
+            dw.value().unwrap()
+        };
+        let wanted = run(Checkpoint::None);
+        for checkpoint in [Checkpoint::Every(512), Checkpoint::Every(1024)] {
+            assert_equal(&run(checkpoint), &wanted, &format!("{checkpoint:?} of {steps}, reverse {reverse}"));
+        }
     }
 }
 

@@ -75,6 +75,24 @@ impl<E: GemmElem> PackedB<E> {
         Self::with_isa(isa(), b, rows)
     }
 
+    /// Packs another matrix, as [`pack_rows`](Self::pack_rows), into the memory of this one.
+    pub fn repack(&mut self, b: Mat<'_, E>, rows: usize) {
+        self.isa = isa();
+        self.panel = E::kernels(self.isa).panel_for(rows, b.cols());
+        self.fill(b);
+    }
+
+    /// Bytes that a matrix `[k, n]` takes once it is packed for products of `rows` rows.
+    pub fn bytes_for(k: usize, n: usize, rows: usize) -> usize {
+        let width = n.next_multiple_of(E::kernels(isa()).panel_for(rows, n));
+        (k * width * size_of::<E>()).next_multiple_of(size_of::<Line>())
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn bytes(&self) -> usize {
+        self.buffer.lines.len() * size_of::<Line>()
+    }
+
     fn fill(&mut self, b: Mat<'_, E>) {
         let (k, n, nr) = (b.rows(), b.cols(), self.panel);
         let width = n.next_multiple_of(nr);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_for, gemm_packed, gemm_shared};
-use crate::{Blocks, Isa, available};
+use crate::{Blocks, Isa, available, isa};
 
 /// What the tests need from an element beyond [`GemmElem`].
 trait Elem: GemmElem + std::fmt::Debug {
@@ -325,4 +325,26 @@ fn pieces_added_from_the_last_to_the_first_give_the_bits_of_the_whole() {
     let mut forward = vec![0.0; m * n];
     part(0, k, &mut forward, Blocks::default());
     assert!(bits(&forward) != bits(&whole), "the order shows in the bits");
+}
+
+#[test]
+fn memory_of_a_packed_matrix_is_counted_and_taken_again() {
+    fn check<E: Elem>() {
+        let mut packed = PackedB::pack(Mat::row_major(&values::<E>(3, 800 * 400), 800, 400));
+        let most = packed.bytes();
+        for (k, n, m) in [(700, 300, 1), (512, 96, 64), (33, 7, 2), (0, 5, 1), (9, 1, usize::MAX), (600, 301, 4)] {
+            let (a, b) = (values::<E>(1, 3 * k), values::<E>(2, k * n));
+            let (a, b) = (Mat::row_major(&a, 3, k), Mat::row_major(&b, k, n));
+            let fresh = PackedB::pack_rows(b, m);
+            assert_eq!(fresh.bytes(), PackedB::<E>::bytes_for(k, n, m), "{k} x {n} for {m} rows");
+            packed.repack(b, m);
+            assert_eq!(packed.bytes(), most);
+            let [mut got, mut want] = [vec![E::from_f64(0.0); 3 * n], vec![E::from_f64(0.0); 3 * n]];
+            gemm_packed(a, &packed, MatMut::row_major(&mut got, 3, n), false);
+            gemm_packed(a, &fresh, MatMut::row_major(&mut want, 3, n), false);
+            same("repacked", isa(), &got, &want);
+        }
+    }
+    check::<f32>();
+    check::<f64>();
 }

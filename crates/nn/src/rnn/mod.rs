@@ -97,8 +97,11 @@ impl<L: Layer> Rnn<L> {
         layers.into()
     }
 
-    /// What every layer keeps for its derivative; results have the same bits. A [`Checkpoint::Budget`] is that of each layer.
-    /// The outputs of layers are kept whatever it is.
+    /// What every layer keeps for its derivative; results have the same bits. Training takes memory in proportion to the length
+    /// of sequences: where it does not suffice, give [`Checkpoint::Budget`] the bytes that each layer and direction may take.
+    ///
+    /// Inputs and the outputs of layers, `[T, B, H]` each, are kept whatever it is. Where they alone are too much, train on
+    /// pieces of the sequence and carry the state over ([`Carried`](crate::Carried)).
     pub fn checkpoint(self, checkpoint: Checkpoint) -> Rnn<L> {
         Rnn { checkpoint, ..self }
     }
