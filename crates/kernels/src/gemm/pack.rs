@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{GemmElem, Mat};
+use crate::isa::{Task, dispatch};
 use crate::{Isa, available, isa};
 
 /// One cache line; a buffer made of these is aligned for any register.
@@ -170,18 +171,47 @@ pub(super) unsafe fn pack_b<E: GemmElem>(
     n: usize,
     nr: usize,
 ) {
-    for j in (0..n).step_by(nr) {
+    let whole = if strides.1 == 1 { n / nr * nr } else { 0 };
+    dispatch(Panels { to, from, stride: strides.0, kc, n: whole, nr });
+    for j in (whole..n).step_by(nr) {
         let width = nr.min(n - j);
         // SAFETY: panel `j / nr` occupies `kc * nr` elements at `j * kc`; columns j..j + width exist.
         unsafe {
             let (to, from) = (to.add(j * kc), from.add(j * strides.1));
-            if width == nr && strides.1 == 1 {
-                copy_runs_dyn(to, nr, from, strides.0, kc, nr);
-            } else {
-                if width < nr {
-                    std::slice::from_raw_parts_mut(to, kc * nr).fill(E::ZERO);
+            if width < nr {
+                std::slice::from_raw_parts_mut(to, kc * nr).fill(E::ZERO);
+            }
+            copy_tiles(to, nr, from, strides, kc, width);
+        }
+    }
+}
+
+/// Runs copied side by side: hardware prefetchers follow a few, and lose their way where every copy is of another run.
+const RUNS: usize = 4;
+
+/// Whole panels of a row-major B, for [`pack_b`].
+struct Panels<E> {
+    to: *mut E,
+    from: *const E,
+    stride: usize,
+    kc: usize,
+    n: usize,
+    nr: usize,
+}
+
+impl<E: GemmElem> Task for Panels<E> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Panels { to, from, stride, kc, n, nr } = self;
+        for start in (0..kc).step_by(RUNS) {
+            for j in (0..n).step_by(nr) {
+                // SAFETY: rows start..start + count and columns j..j + nr exist in both.
+                unsafe {
+                    let (to, from) = (to.add(j * kc + start * nr), from.add(j + start * stride));
+                    copy_runs_dyn(to, nr, from, stride, RUNS.min(kc - start), nr);
                 }
-                copy_tiles(to, nr, from, strides, kc, width);
             }
         }
     }
@@ -206,6 +236,7 @@ pub(super) unsafe fn pack_a<E: GemmElem>(to: *mut E, from: *const E, strides: (u
 ///
 /// # Safety
 /// All runs are readable (`from`) and writable (`to`) and do not overlap.
+#[inline(always)]
 unsafe fn copy_runs_dyn<E: GemmElem>(
     to: *mut E,
     to_stride: usize,
@@ -231,6 +262,7 @@ unsafe fn copy_runs_dyn<E: GemmElem>(
 
 /// # Safety
 /// As [`copy_runs_dyn`].
+#[inline(always)]
 unsafe fn copy_runs<E: GemmElem, const LEN: usize>(
     to: *mut E,
     to_stride: usize,
