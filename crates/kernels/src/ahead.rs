@@ -31,14 +31,74 @@ pub(crate) fn ask(at: *const u8, hint: Hint) {
     let _ = (at, hint);
 }
 
-/// Asks for the cache lines of `n` elements.
-#[inline(always)]
-pub(crate) fn prefetch<E>(at: *const E, n: usize, hint: Hint) {
-    (0..(n * size_of::<E>()).div_ceil(LINE)).for_each(|line| ask(at.cast::<u8>().wrapping_add(LINE * line), hint));
-}
-
 /// Bytes of a cache line: one, at the most, is asked for in a step of k.
 pub(crate) const LINE: usize = 64;
+
+/// Ranges of memory that kernel calls ask for between them, in equal shares: a processor keeps few requests, and what comes after one
+/// too many has to wait.
+#[derive(Default)]
+pub(crate) struct Errands {
+    ranges: Vec<Range>,
+    lines: usize,
+}
+
+/// So many lines from an address on.
+#[derive(Clone, Copy)]
+struct Range {
+    at: *const u8,
+    lines: usize,
+    hint: Hint,
+}
+
+impl Errands {
+    /// `n` elements at any address.
+    #[inline(always)]
+    pub(crate) fn push<E>(&mut self, at: *const E, n: usize, hint: Hint) {
+        let lines = (n * size_of::<E>()).div_ceil(LINE);
+        self.ranges.push(Range { at: at.cast(), lines, hint });
+        self.lines += lines;
+    }
+
+    /// In so many shares.
+    #[inline(always)]
+    pub(crate) fn shared(&self, shares: usize) -> Shares<'_> {
+        let share = if self.lines == 0 { 0 } else { self.lines.div_ceil(shares.max(1)) };
+        Shares { ranges: self.ranges.iter(), present: Range { at: std::ptr::null(), lines: 0, hint: Hint::Near }, share }
+    }
+
+    #[inline(always)]
+    pub(crate) fn clear(&mut self) {
+        self.ranges.clear();
+        self.lines = 0;
+    }
+}
+
+/// Errands on their way.
+pub(crate) struct Shares<'e> {
+    ranges: std::slice::Iter<'e, Range>,
+    present: Range,
+    /// Lines.
+    share: usize,
+}
+
+impl Shares<'_> {
+    /// Asks for the next share.
+    #[inline(always)]
+    pub(crate) fn share(&mut self) {
+        let mut left = self.share;
+        while left > 0 {
+            if self.present.lines == 0 {
+                let Some(range) = self.ranges.next() else { return };
+                self.present = *range;
+            }
+            let Range { at, lines, hint } = self.present;
+            let now = left.min(lines);
+            (0..now).for_each(|line| ask(at.wrapping_add(line * LINE), hint));
+            (self.present.at, self.present.lines) = (at.wrapping_add(now * LINE), lines - now);
+            left -= now;
+        }
+    }
+}
 
 /// Ranges of memory that an instruction will soon touch, asked for bit by bit while a product is computed. A product leaves the
 /// memory idle, while an elementwise program that has to wait for far memory waits long.

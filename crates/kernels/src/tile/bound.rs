@@ -2,6 +2,7 @@
 
 use super::copies::{Row, run};
 use super::{Feed, LONG, Sink, Source, Store, TILE, TileProgram, Tiling};
+use crate::ahead::Errands;
 use crate::lane::Num;
 use crate::map::{Kernel, Piece, Rows};
 use crate::memory::{Arena, Pod};
@@ -67,6 +68,8 @@ pub(crate) struct Bound<E> {
     /// Operands that lie in inputs or outputs.
     uses: Vec<Use>,
     moving: Vec<Moving<E>>,
+    /// What the present tile asks for ahead.
+    errands: Errands,
     /// Inputs that fill a register: input, register, and the value it holds.
     constants: Vec<(usize, *mut E, Option<E>)>,
     /// Inputs copied to registers, and results copied from them, by number.
@@ -134,6 +137,7 @@ impl<E> Default for Bound<E> {
             calls: Vec::new(),
             uses: Vec::new(),
             moving: Vec::new(),
+            errands: Errands::default(),
             constants: Vec::new(),
             gathers: Vec::new(),
             scatters: Vec::new(),
@@ -264,9 +268,8 @@ impl<E: Num + Pod> Bound<E> {
                 Ok(_) => true,
                 Err(store) => replaced.iter().all(|(_, buffer)| *buffer != program.stores[store].1.buffer),
             };
-            let streams = self.moving.iter().filter(|moving| asked(moving)).count().max(1);
             for moving in &mut self.moving {
-                moving.ahead = if asked(moving) { (LONG.1 / streams) as isize } else { 0 };
+                moving.ahead = if asked(moving) { LONG.1 } else { 0 };
             }
         }
         self.serial = replaced.is_empty().then_some(program.serial);

@@ -3,7 +3,7 @@
 use super::super::copies::{block, run};
 use super::super::{LONG, TILE, TileProgram, Tiling};
 use super::{Bound, Moving, truth};
-use crate::ahead::{Hint, prefetch};
+use crate::ahead::Hint;
 use crate::lane::Num;
 use crate::map::copy_pieces;
 use crate::memory::Pod;
@@ -84,12 +84,15 @@ impl<E: Num + Pod> Bound<E> {
         for used in &self.uses {
             self.calls[used.call as usize].1.at[used.operand as usize] = self.moving[used.moving as usize].at;
         }
+        let mut errands = self.errands.shared(self.calls.len());
         for (kernel, operands) in &self.calls {
+            errands.share();
             // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
             // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
             // a result that replaces an input wait if this call or a later one reads it.
             unsafe { kernel.rows(operands, n, rows) };
         }
+        self.errands.clear();
     }
 
     /// # Safety
@@ -125,7 +128,8 @@ impl<E: Num + Pod> Bound<E> {
                         if moving.ahead != 0 {
                             for row in 0..height {
                                 let next = moving.at.wrapping_add(row * step).wrapping_byte_offset(moving.ahead);
-                                prefetch(next, width, if moving.source.is_ok() { Hint::Far } else { Hint::Written });
+                                let hint = if moving.source.is_ok() { Hint::Far } else { Hint::Written };
+                                self.errands.push(next, width, hint);
                             }
                         }
                     }
@@ -186,7 +190,7 @@ impl<E: Num + Pod> Bound<E> {
             let width = cols.min(part.end - col);
             for moving in self.moving.iter().filter(|moving| moving.ahead != 0) {
                 let hint = if moving.source.is_ok() { Hint::Near } else { Hint::Written };
-                prefetch(moving.at.wrapping_byte_offset(moving.ahead), cols, hint);
+                self.errands.push(moving.at.wrapping_byte_offset(moving.ahead), cols, hint);
             }
             let mut index = [0; MAX_AXES];
             index[0] = col;
