@@ -63,7 +63,11 @@ impl Errands {
     #[inline(always)]
     pub(crate) fn shared(&self, shares: usize) -> Shares<'_> {
         let share = if self.lines == 0 { 0 } else { self.lines.div_ceil(shares.max(1)) };
-        Shares { ranges: self.ranges.iter(), present: Range { at: std::ptr::null(), lines: 0, hint: Hint::Near }, share }
+        Shares {
+            ranges: self.ranges.iter(),
+            present: Range { at: std::ptr::null(), lines: 0, hint: Hint::Near },
+            share,
+        }
     }
 
     #[inline(always)]

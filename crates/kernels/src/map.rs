@@ -142,25 +142,30 @@ type Pad<E> = [E; MAX_BLOCK];
 /// As [`Kernel::rows`].
 #[inline(always)]
 unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
-    for row in 0..rows {
+    let mut at = operands.at;
+    // Nothing is computed before the first row, which is often the only one.
+    for left in (0..rows).rev() {
         // SAFETY: the contract is handed on.
-        unsafe { piece::<M, E, N>(operands, row, 0, n) };
+        unsafe { piece::<M, E, N>(at, n) };
+        if left > 0 {
+            for (at, step) in at.iter_mut().zip(operands.steps) {
+                *at = at.wrapping_add(step);
+            }
+        }
     }
 }
 
-/// Runs the `len` elements, whole blocks, of a row from `start` on.
+/// Runs `n` elements, whole blocks.
 ///
 /// # Safety
-/// As [`Kernel::rows`]; the elements are in the row.
+/// As [`Kernel::rows`], for a row that begins at these addresses.
 #[inline(always)]
-unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, row: usize, start: usize, len: usize) {
-    let at = |operand: usize| operands.at[operand].wrapping_add(row * operands.steps[operand] + start);
+unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; 4], n: usize) {
     // SAFETY: rows of sources that the op has are readable, by the contract; one it does not have is replaced by the first. Rows of
     // the result are writable and overlap nothing else.
     unsafe {
-        let source =
-            |operand: usize| std::slice::from_raw_parts(at(if operand <= N { operand } else { 1 }).cast_const(), len);
-        blocks::<M, E, N>(std::slice::from_raw_parts_mut(at(0), len), source(1), source(2), source(3));
+        let source = |operand: usize| std::slice::from_raw_parts(at[if operand <= N { operand } else { 1 }], n);
+        blocks::<M, E, N>(std::slice::from_raw_parts_mut(at[0], n), source(1), source(2), source(3));
     }
 }
 
@@ -179,12 +184,12 @@ unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
 ) {
     let w = block::<E>();
     for row in 0..rows {
+        let at = |operand: usize| operands.at[operand].wrapping_add(row * operands.steps[operand]);
         if n >= w {
             // SAFETY: the contract is handed on. Elements computed twice get the same bits.
-            unsafe { piece::<M, E, N>(operands, row, n - w, w) };
+            unsafe { piece::<M, E, N>([0, 1, 2, 3].map(|operand| at(operand).wrapping_add(n - w)), w) };
             continue;
         }
-        let at = |operand: usize| operands.at[operand].wrapping_add(row * operands.steps[operand]);
         // SAFETY: as in `piece`.
         let source = |operand: usize| unsafe { fill(std::slice::from_raw_parts(at(operand).cast_const(), n)) };
         let a = source(1);
