@@ -328,7 +328,7 @@ fn pieces_added_from_the_last_to_the_first_give_the_bits_of_the_whole() {
 }
 
 #[test]
-fn memory_of_a_packed_matrix_is_counted_and_taken_again() {
+fn a_packed_matrix_takes_the_place_of_another() {
     fn check<E: Elem>() {
         let mut packed = PackedB::pack(Mat::row_major(&values::<E>(3, 800 * 400), 800, 400));
         let most = packed.bytes();

@@ -108,7 +108,7 @@ enum Tiling {
 const SMALL: usize = 8;
 
 /// Bytes of operands from which on a program over one run is [`Tiling::Long`]: the second-level cache does not hold them.
-const AFAR: usize = 1 << 20;
+const AFAR: usize = if cfg!(miri) { 1 << 12 } else { 1 << 20 };
 
 /// Bytes of a long program's tiles, and how far ahead of them it asks for memory. Measured best for updates of ten million
 /// parameters, whose time is that of the memory; 2 or 4 KiB ahead, and tiles of 768 bytes, are nearly as good.
