@@ -120,3 +120,30 @@ fn what_does_not_fit_is_refused_and_nothing_is_set() -> Result<()> {
     assert!(p.value().bit_eq(&data(&[300], 1)) && q.value().bit_eq(&data(&[4], 2)));
     Ok(())
 }
+
+#[test]
+fn a_program_that_fails_leaves_all_places_as_they_were() -> Result<()> {
+    let p = Param::new(data(&[300], 1));
+    let tape = Tape::inference();
+    let past = tape.constant(&Tensor::from_slice(&[0i64, 7], [2])?);
+    let picked = tape.constant(&data(&[4, 1], 2)).index_select(0, past).sum();
+    let last = tape.last(&[tape.constant(p.value()) * 0.5, picked])?;
+    let mut sum = data(&[], 3);
+    let error = tape.replace(&last, &mut [Place::Param(&p), Place::Tensor(&mut sum)]).unwrap_err().to_string();
+    assert!(error.contains('7'), "{error}");
+    assert!(p.value().bit_eq(&data(&[300], 1)) && sum.bit_eq(&data(&[], 3)));
+    Ok(())
+}
+
+#[test]
+fn a_value_that_is_handed_out_as_it_is_stays() -> Result<()> {
+    let (p, mut old) = (Param::new(data(&[20, 15], 1)), data(&[300], 2));
+    let tape = Tape::inference();
+    let now = tape.constant(p.value());
+    let last = tape.last(&[now * 0.5, now.reshape([300])])?;
+    tape.replace(&last, &mut [Place::Param(&p), Place::Tensor(&mut old)])?;
+    let before = data(&[20, 15], 1).to_f64_vec();
+    assert_eq!(old.to_f64_vec(), before);
+    assert_eq!(p.value().to_f64_vec(), before.iter().map(|v| v * 0.5).collect::<Vec<_>>());
+    Ok(())
+}

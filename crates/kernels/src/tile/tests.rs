@@ -92,6 +92,7 @@ fn what_is_not_read_in_the_order_of_writing_is_not_replaced() {
     assert!(!program(&[400], &[1], &[0], &[1]).replaces(1, 0));
     assert!(!program(&[9, 100], &[100, 1], &[1, 0], &[100, 1]).replaces(1, 0));
     assert!(!program(&[9, 100], &[200, 1], &[1, 0], &[200, 1]).replaces(0, 0), "rows with gaps");
+    assert!(!program(&[9, 100], &[100, 1], &[1, 0], &[200, 1]).replaces(0, 0), "written with gaps");
     assert!(!program(&[20], &[1], &[1], &[1]).replaces(0, 0), "a small program");
     assert!(!program(&[400], &[1], &[1], &[1]).replaces(0, 3) && !program(&[400], &[1], &[1], &[1]).replaces(3, 0));
 }
