@@ -125,8 +125,8 @@ fn what_does_not_fit_is_refused_and_nothing_is_set() -> Result<()> {
 fn a_program_that_fails_leaves_all_places_as_they_were() -> Result<()> {
     let p = Param::new(data(&[300], 1));
     let tape = Tape::inference();
-    let past = tape.constant(&Tensor::from_slice(&[0i64, 7], [2])?);
-    let picked = tape.constant(&data(&[4, 1], 2)).index_select(0, past).sum();
+    let past = tape.constant(Tensor::from_slice(&[0i64, 7], [2])?);
+    let picked = tape.constant(data(&[4, 1], 2)).index_select(0, past).sum();
     let last = tape.last(&[tape.constant(p.value()) * 0.5, picked])?;
     let mut sum = data(&[], 3);
     let error = tape.replace(&last, &mut [Place::Param(&p), Place::Tensor(&mut sum)]).unwrap_err().to_string();
