@@ -59,6 +59,16 @@ pub enum LineOp {
 }
 
 impl LineOp {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            LineOp::ArgSort { .. } => "argsort",
+            LineOp::Cumsum { .. } => "cumsum",
+            LineOp::ArgExtremum { least: false } => "argmax",
+            LineOp::ArgExtremum { least: true } => "argmin",
+        }
+    }
+
     /// The entries of a result's line.
     pub fn line(self, lines: Lines) -> usize {
         match self {

@@ -37,12 +37,7 @@ impl Along {
 
 impl Rule for Along {
     fn name(&self) -> &'static str {
-        match self.what {
-            LineOp::ArgSort { .. } => "argsort",
-            LineOp::Cumsum { .. } => "cumsum",
-            LineOp::ArgExtremum { least: false } => "argmax",
-            LineOp::ArgExtremum { least: true } => "argmin",
-        }
+        self.what.name()
     }
     fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>)) {
         if let LineOp::Cumsum { reverse } = self.what

@@ -14,16 +14,6 @@ pub(crate) struct LineInstr {
 }
 
 impl LineInstr {
-    /// What it is called in listings.
-    pub(super) fn name(&self) -> &'static str {
-        match self.what {
-            LineOp::ArgSort { .. } => "argsort",
-            LineOp::Cumsum { .. } => "cumsum",
-            LineOp::ArgExtremum { least: false } => "argmax",
-            LineOp::ArgExtremum { least: true } => "argmin",
-        }
-    }
-
     /// The result's element type and number of elements.
     pub(super) fn result(&self) -> (DType, usize) {
         let dtype = if self.what.gives_indices() { DType::I64 } else { self.dtype };

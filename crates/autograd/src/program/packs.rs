@@ -5,8 +5,8 @@ use super::run::{Address, span};
 use crate::dtype::DType;
 use crate::tensor::{Buffer, Tensor};
 use std::ops::Range;
-use wengert_kernels::gemm::{Mat, PackedB};
-use wengert_kernels::{Memory, Span};
+use wengert_kernels::gemm::{GemmElem, Mat, PackedB};
+use wengert_kernels::{Memory, Pod, Span};
 
 /// The right operand of a product, in the layout its kernel wants.
 pub(super) enum Packed {
@@ -72,16 +72,10 @@ impl Packs {
             return Some(known);
         }
         let packed = match (op.dtype, spare.take(op)) {
-            (DType::F64, Some(Packed::F64(mut packed))) => {
-                packed.repack(Mat::new(memory.read(b), op.k, op.n, rows, cols), op.m);
-                Packed::F64(packed)
-            }
-            (DType::F64, _) => Packed::F64(PackedB::pack_rows(Mat::new(memory.read(b), op.k, op.n, rows, cols), op.m)),
-            (_, Some(Packed::F32(mut packed))) => {
-                packed.repack(Mat::new(memory.read(b), op.k, op.n, rows, cols), op.m);
-                Packed::F32(packed)
-            }
-            _ => Packed::F32(PackedB::pack_rows(Mat::new(memory.read(b), op.k, op.n, rows, cols), op.m)),
+            (DType::F64, Some(Packed::F64(own))) => Packed::F64(pack(Some(own), memory, b, op)),
+            (DType::F64, _) => Packed::F64(pack(None, memory, b, op)),
+            (_, Some(Packed::F32(own))) => Packed::F32(pack(Some(own), memory, b, op)),
+            _ => Packed::F32(pack(None, memory, b, op)),
         };
         self.0.push((key, packed));
         Some(self.0.len() - 1)
@@ -89,6 +83,18 @@ impl Packs {
 
     pub(super) fn get(&self, number: usize) -> &Packed {
         &self.0[number].1
+    }
+}
+
+/// The right operand of a product, which lies at `b`, packed in memory of its own or that of another.
+fn pack<E: GemmElem + Pod>(memory_of: Option<PackedB<E>>, memory: &Memory<'_>, b: Span, op: &Gemm) -> PackedB<E> {
+    let matrix = Mat::new(memory.read(b), op.k, op.n, op.b.2.0, op.b.2.1);
+    match memory_of {
+        Some(mut packed) => {
+            packed.repack(matrix, op.m);
+            packed
+        }
+        None => PackedB::pack_rows(matrix, op.m),
     }
 }
 

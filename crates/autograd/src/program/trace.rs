@@ -143,7 +143,7 @@ impl Instr {
             Instr::Random { .. } => "random",
             Instr::Gather(_) => "gather",
             Instr::ScatterAdd(_) => "scatter_add",
-            Instr::Along(op) => op.name(),
+            Instr::Along(op) => op.what.name(),
             Instr::Opaque(_) => "custom_op",
             Instr::Loop(_) => "loop",
         }

@@ -1,7 +1,7 @@
 //! A tile program with memory for its registers: kernel calls whose operands are addresses.
 
 use super::copies::{Row, run};
-use super::{Feed, LONG, Sink, Source, Store, TILE, TileProgram, Tiling};
+use super::{Feed, LONG_AHEAD, LONG_TILE, Sink, Source, Store, TILE, TileProgram, Tiling};
 use crate::ahead::Errands;
 use crate::lane::Num;
 use crate::map::{Kernel, Piece, Rows};
@@ -166,7 +166,7 @@ impl<E: Num + Pod> Bound<E> {
         let (width, step) = match program.tiling {
             Tiling::Small => (n.next_multiple_of(block), 0),
             Tiling::Across => (TILE, 0),
-            Tiling::Long => (LONG.0 / size_of::<E>(), 0),
+            Tiling::Long => (LONG_TILE / size_of::<E>(), 0),
             Tiling::Rows { cols, rows } => (rows * cols.next_multiple_of(block), cols.next_multiple_of(block)),
         };
         self.step = step;
@@ -269,7 +269,7 @@ impl<E: Num + Pod> Bound<E> {
                 Err(store) => replaced.iter().all(|(_, buffer)| *buffer != program.stores[store].1.buffer),
             };
             for moving in &mut self.moving {
-                moving.ahead = if asked(moving) { LONG.1 } else { 0 };
+                moving.ahead = if asked(moving) { LONG_AHEAD } else { 0 };
             }
         }
         self.serial = replaced.is_empty().then_some(program.serial);

@@ -110,9 +110,10 @@ const SMALL: usize = 8;
 /// Bytes of operands from which on a program over one run is [`Tiling::Long`]: the second-level cache does not hold them.
 const AFAR: usize = if cfg!(miri) { 1 << 12 } else { 1 << 20 };
 
-/// Bytes of a long program's tiles, and how far ahead of them it asks for memory. Measured best for updates of ten million
+/// Bytes of a tile of a long program, and how many bytes ahead of it memory is asked for. Measured best for updates of ten million
 /// parameters, whose time is that of the memory; 2 or 4 KiB ahead, and tiles of 768 bytes, are nearly as good.
-const LONG: (usize, isize) = (1024, 3072);
+const LONG_TILE: usize = 1024;
+const LONG_AHEAD: isize = 3072;
 
 /// Bytes of registers and operands of a tile, which may be longer than [`TILE`] where they are few: calls cost less.
 const NEAR: usize = 24 << 10;

@@ -1,7 +1,7 @@
 //! Running a bound program: tile by tile over its index space.
 
 use super::super::copies::{block, run};
-use super::super::{LONG, TILE, TileProgram, Tiling};
+use super::super::{LONG_TILE, TILE, TileProgram, Tiling};
 use super::{Bound, Moving, truth};
 use crate::ahead::Hint;
 use crate::lane::Num;
@@ -42,7 +42,7 @@ impl<E: Num + Pod> Bound<E> {
                 let width = match program.tiling {
                     Tiling::Small => n.next_multiple_of(64 / size_of::<E>()),
                     Tiling::Across => TILE,
-                    Tiling::Long => LONG.0 / size_of::<E>(),
+                    Tiling::Long => LONG_TILE / size_of::<E>(),
                     Tiling::Rows { cols, .. } => cols,
                 };
                 // SAFETY: a register of at least `width` elements, which nothing else refers to now.
@@ -182,7 +182,7 @@ impl<E: Num + Pod> Bound<E> {
     /// # Safety
     /// As [`run`](Self::run).
     unsafe fn long(&mut self, program: &TileProgram<E>, part: Range<usize>, reads: &[*mut u8], writes: &[*mut u8]) {
-        let cols = LONG.0 / size_of::<E>();
+        let cols = LONG_TILE / size_of::<E>();
         for moving in &mut self.moving {
             moving.at = moving.outer.wrapping_add(part.start);
         }
