@@ -34,73 +34,40 @@ pub(crate) fn ask(at: *const u8, hint: Hint) {
 /// Bytes of a cache line: one, at the most, is asked for in a step of k.
 pub(crate) const LINE: usize = 64;
 
-/// Ranges of memory that kernel calls ask for between them, in equal shares: a processor keeps few requests, and what comes after one
-/// too many has to wait.
+/// Ranges of memory, of one length, that kernel calls ask for between them in equal shares, side by side: a processor keeps few
+/// requests, and what comes after one too many, or after many for one page, has to wait.
 #[derive(Default)]
 pub(crate) struct Errands {
-    ranges: Vec<Range>,
-    lines: usize,
-}
-
-/// So many lines from an address on.
-#[derive(Clone, Copy)]
-struct Range {
-    at: *const u8,
-    lines: usize,
-    hint: Hint,
+    ranges: Vec<(*const u8, Hint)>,
+    /// Lines of each.
+    lines: u32,
 }
 
 impl Errands {
-    /// `n` elements at any address.
+    /// `n` elements at any address; as many as in the other ranges.
     #[inline(always)]
     pub(crate) fn push<E>(&mut self, at: *const E, n: usize, hint: Hint) {
-        let lines = (n * size_of::<E>()).div_ceil(LINE);
-        self.ranges.push(Range { at: at.cast(), lines, hint });
-        self.lines += lines;
+        self.lines = (n * size_of::<E>()).div_ceil(LINE) as u32;
+        self.ranges.push((at.cast(), hint));
     }
 
-    /// In so many shares.
+    /// Asks for the lines of each range from `from` on to the end of share `number` of `shares`; gives that end.
     #[inline(always)]
-    pub(crate) fn shared(&self, shares: usize) -> Shares<'_> {
-        let share = if self.lines == 0 { 0 } else { self.lines.div_ceil(shares.max(1)) };
-        Shares {
-            ranges: self.ranges.iter(),
-            present: Range { at: std::ptr::null(), lines: 0, hint: Hint::Near },
-            share,
+    pub(crate) fn ask(&self, from: u32, (number, shares): (usize, usize)) -> u32 {
+        if self.lines == 0 {
+            return 0;
         }
+        let end = self.lines * (number as u32 + 1) / shares as u32;
+        for line in from..end {
+            self.ranges.iter().for_each(|(at, hint)| ask(at.wrapping_add(line as usize * LINE), *hint));
+        }
+        end
     }
 
     #[inline(always)]
     pub(crate) fn clear(&mut self) {
         self.ranges.clear();
         self.lines = 0;
-    }
-}
-
-/// Errands on their way.
-pub(crate) struct Shares<'e> {
-    ranges: std::slice::Iter<'e, Range>,
-    present: Range,
-    /// Lines.
-    share: usize,
-}
-
-impl Shares<'_> {
-    /// Asks for the next share.
-    #[inline(always)]
-    pub(crate) fn share(&mut self) {
-        let mut left = self.share;
-        while left > 0 {
-            if self.present.lines == 0 {
-                let Some(range) = self.ranges.next() else { return };
-                self.present = *range;
-            }
-            let Range { at, lines, hint } = self.present;
-            let now = left.min(lines);
-            (0..now).for_each(|line| ask(at.wrapping_add(line * LINE), hint));
-            (self.present.at, self.present.lines) = (at.wrapping_add(now * LINE), lines - now);
-            left -= now;
-        }
     }
 }
 

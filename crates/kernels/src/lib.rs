@@ -34,7 +34,10 @@ pub use index::{IndexShape, OutOfRange, gather, scatter_add};
 pub use isa::{Isa, available, isa};
 pub use lane::{Lane, Num, Unfused};
 pub use lines::{LineOp, LineResult, Lines};
-pub use map::{Arith, Kernel, LaneMap, NumMap, lane_kernel, lane_kernel_for, num_kernel, num_kernel_for, pair_kernel};
+pub use map::{
+    Arith, Kernel, LaneMap, MAX_SOURCES, NumMap, arith_kernel, lane_kernel, lane_kernel_for, num_kernel,
+    num_kernel_for, pair_kernel, products_kernel,
+};
 pub use memory::{Access, Arena, Memory, Pod, Span};
 pub use random::{fold_in, uniform_f32, uniform_f64};
 pub use reduce::{ReduceShape, Reduction, reduce, reduce_block, reduce_shared};

@@ -8,15 +8,21 @@
 use crate::isa::{Isa, isa};
 use crate::lane::{Lane, Num};
 
+mod in_place;
 #[cfg(target_arch = "x86_64")]
 mod pad;
 mod pair;
 
-pub use pair::{Arith, pair_kernel};
+pub use pair::{Arith, arith_kernel, pair_kernel, products_kernel};
 
-/// A compiled elementwise op: `dst[i] = eval([a[i], b[i], c[i]])`.
+/// The most sources of a kernel.
+pub const MAX_SOURCES: usize = 4;
+
+/// A compiled elementwise op: `dst[i] = eval([a[i], b[i], ..])`.
 pub struct Kernel<E> {
     raw: Raw<E>,
+    /// For rows of results that are rows of sources.
+    in_place: Option<Raw<E>>,
     sources: usize,
 }
 
@@ -29,44 +35,50 @@ impl<E> Clone for Kernel<E> {
 impl<E> Copy for Kernel<E> {}
 
 impl<E: Num> Kernel<E> {
-    /// Computes every element of `dst`. An op of fewer than three arguments ignores the sources it does not have (pass
-    /// empty slices).
+    /// Computes every element of `dst`. Sources that the op does not have are ignored.
     ///
     /// # Panics
-    /// If a source that the op reads is shorter than `dst`.
-    pub fn run(&self, dst: &mut [E], a: &[E], b: &[E], c: &[E]) {
+    /// If a source that the op has is missing or shorter than `dst`.
+    pub fn run(&self, dst: &mut [E], sources: &[&[E]]) {
         let n = dst.len();
-        assert!(
-            [a, b, c][..self.sources].iter().all(|source| source.len() >= n),
-            "a source is shorter than the result"
-        );
-        let source = |x: &[E]| x.as_ptr().cast_mut();
-        let operands = Rows { at: [dst.as_mut_ptr(), source(a), source(b), source(c)], steps: [0; 4] };
+        let mut operands = Rows { at: [dst.as_mut_ptr(); OPERANDS], steps: [0; OPERANDS] };
+        assert!(sources.len() >= self.sources, "a source is missing");
+        for (at, source) in operands.at[1..].iter_mut().zip(&sources[..self.sources]) {
+            assert!(source.len() >= n, "a source is shorter than the result");
+            *at = source.as_ptr().cast_mut();
+        }
         // SAFETY: the sources that are read are as long as the result, which is borrowed mutably.
         unsafe { (self.raw)(&operands, n, 1) }
     }
 
-    /// The op on `rows` rows of `n` elements.
-    ///
-    /// # Safety
-    /// Every row of the result may be written, every row of the sources that the op has may be read, and neither rows of
-    /// sources nor other rows of the result overlap a row of the result.
-    #[inline(always)]
-    pub(crate) unsafe fn rows(&self, operands: &Rows<E>, n: usize, rows: usize) {
-        // SAFETY: the same contract.
-        unsafe { (self.raw)(operands, n, rows) }
+    /// The op on rows.
+    pub(crate) fn raw(&self) -> Raw<E> {
+        self.raw
+    }
+
+    /// The same where rows of the result are rows of sources, if the op is fast that way.
+    pub(crate) fn in_place(&self) -> Option<Raw<E>> {
+        self.in_place
     }
 }
+
+/// A result and its sources.
+const OPERANDS: usize = 1 + MAX_SOURCES;
 
 /// Result and sources: the first row of each, and the elements from row to row.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<E> {
-    pub at: [*mut E; 4],
-    pub steps: [usize; 4],
+    pub at: [*mut E; OPERANDS],
+    pub steps: [usize; OPERANDS],
 }
 
-/// The contract is that of [`Kernel::rows`].
-type Raw<E> = unsafe fn(operands: &Rows<E>, n: usize, rows: usize);
+/// An op on `rows` rows of `n` elements.
+///
+/// # Safety
+/// Every row of the result may be written, every row of the sources that the op has may be read, and neither rows of
+/// sources nor other rows of the result overlap a row of the result; but for [`Kernel::in_place`] a row of a source may be that very
+/// row.
+pub(crate) type Raw<E> = unsafe fn(operands: &Rows<E>, n: usize, rows: usize);
 
 /// An elementwise op on any numeric type, e.g. `add` or `select`.
 pub trait NumMap<const N: usize>: 'static {
@@ -113,13 +125,14 @@ const MAX_BLOCK: usize = 16;
 
 /// The loop that LLVM vectorises. `n` is a multiple of the block and the slices are that long.
 #[inline(always)]
-fn blocks<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], a: &[E], b: &[E], c: &[E]) {
+fn blocks<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], [a, b, c, d]: [&[E]; MAX_SOURCES]) {
     // Masking tells LLVM that the vector loop leaves no remainder.
     let n = dst.len() & !(block::<E>() - 1);
     let dst = &mut dst[..n];
     let a = &a[..n];
     let b = if N > 1 { &b[..n] } else { b };
     let c = if N > 2 { &c[..n] } else { c };
+    let d = if N > 3 { &d[..n] } else { d };
     for i in 0..n {
         let mut x = [E::ZERO; N];
         x[0] = a[i];
@@ -128,6 +141,9 @@ fn blocks<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], a: &[E], b: &[E]
         }
         if N > 2 {
             x[2] = c[i];
+        }
+        if N > 3 {
+            x[3] = d[i];
         }
         dst[i] = M::eval(x);
     }
@@ -139,7 +155,7 @@ type Pad<E> = [E; MAX_BLOCK];
 /// Runs rows of whole blocks.
 ///
 /// # Safety
-/// As [`Kernel::rows`].
+/// As [`Raw`].
 #[inline(always)]
 unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
     let mut at = operands.at;
@@ -158,14 +174,14 @@ unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: us
 /// Runs `n` elements, whole blocks.
 ///
 /// # Safety
-/// As [`Kernel::rows`], for a row that begins at these addresses.
+/// As [`Raw`], for a row that begins at these addresses.
 #[inline(always)]
-unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; 4], n: usize) {
+unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; OPERANDS], n: usize) {
     // SAFETY: rows of sources that the op has are readable, by the contract; one it does not have is replaced by the first. Rows of
     // the result are writable and overlap nothing else.
     unsafe {
         let source = |operand: usize| std::slice::from_raw_parts(at[if operand <= N { operand } else { 1 }], n);
-        blocks::<M, E, N>(std::slice::from_raw_parts_mut(at[0], n), source(1), source(2), source(3));
+        blocks::<M, E, N>(std::slice::from_raw_parts_mut(at[0], n), [1, 2, 3, 4].map(source));
     }
 }
 
@@ -173,7 +189,7 @@ unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; 4], n: usize
 /// a block is padded to one. `fill` and `spill` copy into and out of a pad.
 ///
 /// # Safety
-/// As [`Kernel::rows`].
+/// As [`Raw`].
 #[inline(always)]
 unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
     operands: &Rows<E>,
@@ -187,7 +203,7 @@ unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
         let at = |operand: usize| operands.at[operand].wrapping_add(row * operands.steps[operand]);
         if n >= w {
             // SAFETY: the contract is handed on. Elements computed twice get the same bits.
-            unsafe { piece::<M, E, N>([0, 1, 2, 3].map(|operand| at(operand).wrapping_add(n - w)), w) };
+            unsafe { piece::<M, E, N>([0, 1, 2, 3, 4].map(|operand| at(operand).wrapping_add(n - w)), w) };
             continue;
         }
         // SAFETY: as in `piece`.
@@ -195,8 +211,9 @@ unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
         let a = source(1);
         let b = if N > 1 { source(2) } else { a };
         let c = if N > 2 { source(3) } else { a };
+        let d = if N > 3 { source(4) } else { a };
         let mut out = [E::ZERO; MAX_BLOCK];
-        blocks::<M, E, N>(&mut out[..w], &a[..w], &b[..w], &c[..w]);
+        blocks::<M, E, N>(&mut out[..w], [&a[..w], &b[..w], &c[..w], &d[..w]]);
         // SAFETY: as above.
         spill(unsafe { std::slice::from_raw_parts_mut(at(0), n) }, &out);
     }
@@ -328,7 +345,7 @@ pub fn num_kernel<F: NumMap<N>, E: Num, const N: usize>() -> Kernel<E> {
 ///
 /// If the processor lacks `isa`.
 pub fn num_kernel_for<F: NumMap<N>, E: Num, const N: usize>(isa: Isa) -> Kernel<E> {
-    const { assert!(N >= 1 && N <= 3, "a map has one to three arguments") };
+    const { assert!(N >= 1 && N <= MAX_SOURCES, "a map has one to four arguments") };
     let raw: Raw<E> = match isa {
         _ if !runs(isa) => lacking(isa),
         Isa::Portable => baseline::<AsNum<F>, E, N>,
@@ -341,7 +358,7 @@ pub fn num_kernel_for<F: NumMap<N>, E: Num, const N: usize>(isa: Isa) -> Kernel<
         _ => lacking(isa),
     };
     // On a processor without the features of `isa` this is not reached.
-    Kernel { raw, sources: N }
+    Kernel { raw, in_place: None, sources: N }
 }
 
 /// The kernel of a float op for [`isa()`](crate::isa()).
@@ -358,7 +375,7 @@ pub fn num_kernel_for<F: NumMap<N>, E: Num, const N: usize>(isa: Isa) -> Kernel<
 /// }
 /// let swish = lane_kernel::<Swish, f32, 1>();
 /// let mut y = [0.0; 3];
-/// swish.run(&mut y, &[-1e3, 0.0, 100.0], &[], &[]);
+/// swish.run(&mut y, &[&[-1e3, 0.0, 100.0]]);
 /// assert_eq!(y, [0.0, 0.0, 100.0]);
 /// ```
 pub fn lane_kernel<F: LaneMap<N>, E: Lane, const N: usize>() -> Kernel<E> {
@@ -371,7 +388,7 @@ pub fn lane_kernel<F: LaneMap<N>, E: Lane, const N: usize>() -> Kernel<E> {
 ///
 /// If the processor lacks `isa`.
 pub fn lane_kernel_for<F: LaneMap<N>, E: Lane, const N: usize>(isa: Isa) -> Kernel<E> {
-    const { assert!(N >= 1 && N <= 3, "a map has one to three arguments") };
+    const { assert!(N >= 1 && N <= MAX_SOURCES, "a map has one to four arguments") };
     let raw: Raw<E> = match isa {
         _ if !runs(isa) => lacking(isa),
         Isa::Portable => portable_lane::<F, E, N>,
@@ -384,5 +401,5 @@ pub fn lane_kernel_for<F: LaneMap<N>, E: Lane, const N: usize>(isa: Isa) -> Kern
         _ => lacking(isa),
     };
     // On a processor without the features of `isa` this is not reached.
-    Kernel { raw, sources: N }
+    Kernel { raw, in_place: None, sources: N }
 }

@@ -7,7 +7,10 @@ use super::lower::{Lower, Place};
 use crate::dtype::DType;
 use crate::ops::Row;
 use smallvec::SmallVec;
-use wengert_kernels::{Arith, Kernel, Load, Source, Store, TileLane, TileOp, TileProgram, pair_kernel};
+use wengert_kernels::{
+    Arith, Kernel, Load, MAX_SOURCES, Source, Store, TileLane, TileOp, TileProgram, arith_kernel, pair_kernel,
+    products_kernel,
+};
 
 impl Lower<'_> {
     /// Elementwise nodes are lowered by group.
@@ -109,7 +112,7 @@ impl Lower<'_> {
 struct Step {
     /// The node whose value it computes.
     id: usize,
-    sources: SmallVec<[usize; 3]>,
+    sources: SmallVec<[usize; MAX_SOURCES]>,
     code: Code,
 }
 
@@ -119,14 +122,12 @@ enum Code {
     Row(&'static Row),
     /// `second(first(x, y), z)`, or with exchanged arguments for place 1.
     Pair { first: Arith, second: Arith, place: usize },
+    /// `last(x·y, z·w)`.
+    Products { last: Arith },
 }
 
-/// The calls of a group: one a member, but for an arithmetic operation that only the next one uses.
+/// The calls of a group: one a member, but for arithmetic operations that only the next one uses.
 fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
-    let arith = |code: Code| match code {
-        Code::Row(row) => row.arith,
-        Code::Pair { .. } => None,
-    };
     let mut uses = vec![0usize; members.len()];
     let index = |id: usize| members.binary_search(&id).ok();
     for id in members {
@@ -135,22 +136,37 @@ fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
     let mut steps: Vec<Option<Step>> = Vec::with_capacity(members.len());
     for id in members {
         let node = &graph.nodes[*id];
-        let map = map_of(node).expect("the members of a group are elementwise");
-        let mut step = Step { id: *id, sources: node.inputs.iter().copied().collect(), code: Code::Row(map.0) };
-        if let Some(second) = map.0.arith {
-            for place in [0, 1] {
-                let part = step.sources[place];
-                let Some(member) = index(part).filter(|m| uses[*m] == 1 && !stored.contains(&part)) else { continue };
-                let Some(first) = steps[member].as_ref().and_then(|part| arith(part.code)) else { continue };
-                let other = step.sources[1 - place];
-                let part = steps[member].take().expect("just looked at");
-                step.sources = part.sources;
-                step.sources.push(other);
-                step.code = Code::Pair { first, second, place };
-                break;
+        let row = map_of(node).expect("the members of a group are elementwise").0;
+        // The place and the operation of an argument that is arithmetic and needed for this alone.
+        let part = |steps: &[Option<Step>], argument: usize| {
+            let id = node.inputs[argument];
+            let member = index(id).filter(|m| uses[*m] == 1 && !stored.contains(&id))?;
+            match steps[member].as_ref()?.code {
+                Code::Row(row) => Some((member, row.arith?)),
+                Code::Pair { .. } | Code::Products { .. } => None,
             }
-        }
-        steps.push(Some(step));
+        };
+        let parts = [0, 1].map(|argument| row.arith.and_then(|_| part(&steps, argument)));
+        let mut take = |member: usize| steps[member].take().expect("just looked at").sources;
+        let (sources, code) = match (row.arith, parts) {
+            (Some(last), [Some((left, Arith::Mul)), Some((right, Arith::Mul))]) => {
+                let mut sources = take(left);
+                sources.extend(take(right));
+                (sources, Code::Products { last })
+            }
+            (Some(second), [Some((member, first)), _]) => {
+                let mut sources = take(member);
+                sources.push(node.inputs[1]);
+                (sources, Code::Pair { first, second, place: 0 })
+            }
+            (Some(second), [None, Some((member, first))]) => {
+                let mut sources = take(member);
+                sources.push(node.inputs[0]);
+                (sources, Code::Pair { first, second, place: 1 })
+            }
+            _ => (node.inputs.iter().copied().collect(), Code::Row(row)),
+        };
+        steps.push(Some(Step { id: *id, sources, code }));
     }
     steps.into_iter().flatten().collect()
 }
@@ -219,13 +235,14 @@ impl TilePlan<'_> {
             .steps
             .iter()
             .map(|step| {
-                let mut src = [Source::None; 3];
+                let mut src = [Source::None; MAX_SOURCES];
                 for (slot, id) in src.iter_mut().zip(&step.sources) {
                     *slot = source(*id);
                 }
                 let kernel = match step.code {
-                    Code::Row(row) => kernel(&row.kernels),
+                    Code::Row(row) => row.arith.map_or_else(|| kernel(&row.kernels), arith_kernel),
                     Code::Pair { first, second, place } => pair_kernel(first, second, place),
+                    Code::Products { last } => products_kernel(last),
                 };
                 TileOp { kernel, dst: self.registers.of(step.id), src }
             })

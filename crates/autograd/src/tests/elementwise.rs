@@ -39,18 +39,18 @@ pub(super) fn one_by_one(row: &Row, lane: DType, inputs: &[Tensor], shape: &Shap
         flat.push(match lane {
             DType::F64 => {
                 let mut out = [0.0];
-                (row.kernels.f64)().run(&mut out, &[arg(0)], &[arg(1)], &[arg(2)]);
+                (row.kernels.f64)().run(&mut out, &[&[arg(0)], &[arg(1)], &[arg(2)]]);
                 out[0]
             }
             DType::I64 => {
                 let mut out = [0];
                 let kernel = row.kernels.i64.expect("the row has integers")();
-                kernel.run(&mut out, &[arg(0) as i64], &[arg(1) as i64], &[arg(2) as i64]);
+                kernel.run(&mut out, &[&[arg(0) as i64], &[arg(1) as i64], &[arg(2) as i64]]);
                 out[0] as f64
             }
             _ => {
                 let mut out = [0.0];
-                (row.kernels.f32)().run(&mut out, &[arg(0) as f32], &[arg(1) as f32], &[arg(2) as f32]);
+                (row.kernels.f32)().run(&mut out, &[&[arg(0) as f32], &[arg(1) as f32], &[arg(2) as f32]]);
                 out[0] as f64
             }
         });

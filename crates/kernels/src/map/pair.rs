@@ -1,6 +1,8 @@
-//! Pairs of arithmetic operations as one kernel: half of the calls, and no register between.
+//! Arithmetic operations joined to one kernel: fewer calls, and no register between. They run in place as well, since updates
+//! of parameters consist of them.
 
-use super::{Kernel, NumMap, num_kernel};
+use super::in_place::in_place_kernel;
+use super::{Kernel, NumMap};
 use crate::lane::Num;
 
 /// An arithmetic operation of two arguments.
@@ -43,6 +45,25 @@ impl Binary for Mul {
     }
 }
 
+/// `op(x, y)`.
+struct Alone<F>(std::marker::PhantomData<F>);
+
+impl<F: Binary> NumMap<2> for Alone<F> {
+    #[inline(always)]
+    fn eval<L: Num>([x, y]: [L; 2]) -> L {
+        F::eval(x, y)
+    }
+}
+
+/// The kernel of one operation.
+pub fn arith_kernel<E: Num>(op: Arith) -> Kernel<E> {
+    match op {
+        Arith::Add => in_place_kernel::<Alone<Add>, E, 2>(),
+        Arith::Sub => in_place_kernel::<Alone<Sub>, E, 2>(),
+        Arith::Mul => in_place_kernel::<Alone<Mul>, E, 2>(),
+    }
+}
+
 /// `second(first(x, y), z)`; each operation rounds as it does alone.
 struct Left<F, G>(std::marker::PhantomData<(F, G)>);
 /// `second(z, first(x, y))`.
@@ -67,12 +88,12 @@ impl<F: Binary, G: Binary> NumMap<3> for Right<F, G> {
 pub fn pair_kernel<E: Num>(first: Arith, second: Arith, place: usize) -> Kernel<E> {
     fn with<F: Binary, E: Num>(second: Arith, place: usize) -> Kernel<E> {
         match (second, place) {
-            (Arith::Add, 0) => num_kernel::<Left<F, Add>, E, 3>(),
-            (Arith::Sub, 0) => num_kernel::<Left<F, Sub>, E, 3>(),
-            (Arith::Mul, 0) => num_kernel::<Left<F, Mul>, E, 3>(),
-            (Arith::Add, _) => num_kernel::<Right<F, Add>, E, 3>(),
-            (Arith::Sub, _) => num_kernel::<Right<F, Sub>, E, 3>(),
-            (Arith::Mul, _) => num_kernel::<Right<F, Mul>, E, 3>(),
+            (Arith::Add, 0) => in_place_kernel::<Left<F, Add>, E, 3>(),
+            (Arith::Sub, 0) => in_place_kernel::<Left<F, Sub>, E, 3>(),
+            (Arith::Mul, 0) => in_place_kernel::<Left<F, Mul>, E, 3>(),
+            (Arith::Add, _) => in_place_kernel::<Right<F, Add>, E, 3>(),
+            (Arith::Sub, _) => in_place_kernel::<Right<F, Sub>, E, 3>(),
+            (Arith::Mul, _) => in_place_kernel::<Right<F, Mul>, E, 3>(),
         }
     }
     match first {
@@ -82,24 +103,97 @@ pub fn pair_kernel<E: Num>(first: Arith, second: Arith, place: usize) -> Kernel<
     }
 }
 
+/// `last(x·y, z·w)`; each operation rounds as it does alone.
+struct Products<F>(std::marker::PhantomData<F>);
+
+impl<F: Binary> NumMap<4> for Products<F> {
+    #[inline(always)]
+    fn eval<L: Num>([x, y, z, w]: [L; 4]) -> L {
+        F::eval(x.mul(y), z.mul(w))
+    }
+}
+
+/// The kernel of `last(x·y, z·w)` for sources `x`, `y`, `z`, `w`.
+pub fn products_kernel<E: Num>(last: Arith) -> Kernel<E> {
+    match last {
+        Arith::Add => in_place_kernel::<Products<Add>, E, 4>(),
+        Arith::Sub => in_place_kernel::<Products<Sub>, E, 4>(),
+        Arith::Mul => in_place_kernel::<Products<Mul>, E, 4>(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{OPERANDS, Rows};
     use super::*;
 
-    #[test]
-    fn a_pair_has_the_bits_of_its_parts() {
-        let alone = |op: Arith, x: f32, y: f32| match op {
+    fn value(i: usize) -> f32 {
+        (i as f32 * 0.731).sin() * 10f32.powi(i as i32 % 7 - 3)
+    }
+
+    fn alone(op: Arith, x: f32, y: f32) -> f32 {
+        match op {
             Arith::Add => x + y,
             Arith::Sub => x - y,
             Arith::Mul => x * y,
-        };
-        let value = |i: usize| (i as f32 * 0.731).sin() * 10f32.powi(i as i32 % 7 - 3);
+        }
+    }
+
+    #[test]
+    fn two_products_and_what_joins_them_have_the_bits_of_their_parts() {
+        let [x, y, z, w] = [0, 100, 200, 300].map(|from| (from..from + 37).map(value).collect::<Vec<f32>>());
+        for last in [Arith::Add, Arith::Sub, Arith::Mul] {
+            let mut out = vec![0.0; 37];
+            products_kernel::<f32>(last).run(&mut out, &[&x, &y, &z, &w]);
+            for i in 0..37 {
+                assert_eq!(out[i].to_bits(), alone(last, x[i] * y[i], z[i] * w[i]).to_bits(), "{last:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn results_in_place_of_any_source_have_the_bits_of_results_apart() {
+        let kernel = products_kernel::<f64>(Arith::Sub);
+        // Shorter than a block, whole blocks, and with rests; one row and several with gaps.
+        for (n, rows) in [(3, 1), (3, 4), (8, 2), (32, 3), (33, 2), (100, 1), (151, 3)] {
+            let step = n + 2;
+            let sources: [Vec<f64>; 4] =
+                std::array::from_fn(|s| (0..rows * step).map(|i| value(i + 1000 * s) as f64).collect());
+            let mut apart = vec![7.0; rows * step];
+            for row in 0..rows {
+                let at = row * step..row * step + n;
+                kernel.run(&mut apart[at.clone()], &[0, 1, 2, 3].map(|s| &sources[s][at.clone()]));
+            }
+            for place in 0..4 {
+                let mut sources = sources.clone();
+                let mut operands = Rows { at: [std::ptr::null_mut(); OPERANDS], steps: [step; OPERANDS] };
+                for (at, source) in operands.at[1..].iter_mut().zip(&mut sources) {
+                    *at = source.as_mut_ptr();
+                }
+                operands.at[0] = operands.at[1 + place];
+                let before = sources[place].clone();
+                // SAFETY: rows of `n` elements a step apart lie in each source; the result is one of them.
+                unsafe { kernel.in_place().unwrap()(&operands, n, rows) };
+                for (i, value) in sources[place].iter().enumerate() {
+                    let expected = if i % step < n { apart[i] } else { before[i] };
+                    assert_eq!(
+                        value.to_bits(),
+                        expected.to_bits(),
+                        "{rows} rows of {n} in source {place}, element {i}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_pair_has_the_bits_of_its_parts() {
         let [x, y, z] = [0, 100, 200].map(|from| (from..from + 37).map(value).collect::<Vec<f32>>());
         let all = [Arith::Add, Arith::Sub, Arith::Mul];
         for (first, second) in all.into_iter().flat_map(|f| all.map(|s| (f, s))) {
             for place in [0, 1] {
                 let mut out = vec![0.0; 37];
-                pair_kernel::<f32>(first, second, place).run(&mut out, &x, &y, &z);
+                pair_kernel::<f32>(first, second, place).run(&mut out, &[&x, &y, &z]);
                 for i in 0..37 {
                     let inner = alone(first, x[i], y[i]);
                     let whole = if place == 0 { alone(second, inner, z[i]) } else { alone(second, z[i], inner) };

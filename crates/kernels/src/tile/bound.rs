@@ -1,10 +1,10 @@
 //! A tile program with memory for its registers: kernel calls whose operands are addresses.
 
 use super::copies::{Row, run};
-use super::{Feed, LONG_AHEAD, LONG_TILE, Sink, Source, Store, TILE, TileProgram, Tiling};
+use super::{Feed, LONG_AHEAD, LONG_TILE, Sink, Source, Store, TILE, TileOp, TileProgram, Tiling};
 use crate::ahead::Errands;
 use crate::lane::Num;
-use crate::map::{Kernel, Piece, Rows};
+use crate::map::{MAX_SOURCES, Piece, Raw, Rows};
 use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
 use std::num::NonZeroU64;
@@ -64,7 +64,7 @@ impl Scratch {
 /// The calls of one program, over registers that it owns.
 pub(crate) struct Bound<E> {
     memory: Arena,
-    calls: Vec<(Kernel<E>, Rows<E>)>,
+    calls: Vec<(Raw<E>, Rows<E>)>,
     /// Operands that lie in inputs or outputs.
     uses: Vec<Use>,
     moving: Vec<Moving<E>>,
@@ -201,13 +201,18 @@ impl<E: Num + Pod> Bound<E> {
                 Feed::Gather => self.gathers.push((i, feed(i))),
             }
         }
-        // A kernel does not run in place, and what a later one reads must still be there: such results wait in their
-        // registers for the end of the tile.
+        // What a later kernel reads must still be there, and not every kernel runs in place: such results wait in their registers
+        // for the end of the tile.
+        let in_place = |store: &Store, op: &TileOp<E>| {
+            let reads = |(input, buffer): &(usize, usize)| {
+                *buffer == store.buffer && op.src.contains(&Source::Input(*input as u16))
+            };
+            replaced.iter().any(reads)
+        };
         let waits = |i: usize, store: &Store| {
             let writer = program.sinks.iter().position(|sink| *sink == Some(i)).unwrap_or(0);
-            let read =
-                |input: usize| program.ops[writer..].iter().any(|op| op.src.contains(&Source::Input(input as u16)));
-            replaced.iter().any(|(input, buffer)| *buffer == store.buffer && read(*input))
+            let [own, later @ ..] = &program.ops[writer..] else { return false };
+            in_place(store, own) && own.kernel.in_place().is_none() || later.iter().any(|op| in_place(store, op))
         };
         let mut waiting = smallvec::SmallVec::<[bool; 32]>::new();
         for (i, (sink, store)) in program.stores.iter().enumerate() {
@@ -231,7 +236,7 @@ impl<E: Num + Pod> Bound<E> {
         let mut held: smallvec::SmallVec<[Option<u32>; 64]> = smallvec::smallvec![None; program.registers];
         for (call, (op, sink)) in program.ops.iter().zip(&program.sinks).enumerate() {
             let sink = &sink.filter(|store| !waiting[*store]);
-            let mut rows = Rows { at: [std::ptr::null_mut(); 4], steps: [0; 4] };
+            let mut rows = Rows { at: [std::ptr::null_mut(); 1 + MAX_SOURCES], steps: [0; 1 + MAX_SOURCES] };
             let mut in_memory = |rows: &mut Rows<E>, operand: usize, moving: u32, strides: &[usize]| {
                 rows.steps[operand] = row_step(strides);
                 self.uses.push(Use { call: call as u32, operand: operand as u32, moving });
@@ -260,7 +265,9 @@ impl<E: Num + Pod> Bound<E> {
                 Some(store) => in_memory(&mut rows, 0, moving_of[1][*store], &program.stores[*store].1.strides),
                 None => (rows.at[0], rows.steps[0]) = (register(op.dst as usize), step),
             }
-            self.calls.push((op.kernel, rows));
+            let in_place = sink.is_some_and(|store| in_place(&program.stores[store].1, op));
+            let raw = op.kernel.in_place().filter(|_| in_place).unwrap_or(op.kernel.raw());
+            self.calls.push((raw, rows));
         }
         if program.tiling == Tiling::Long {
             // An output in the memory of an input is asked for with that.

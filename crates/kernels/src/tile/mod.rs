@@ -4,7 +4,7 @@
 //! part of a long one: operands whose columns are adjacent are read where they are, and results are written where they
 //! belong; only other operands pass through a gathered copy. Intermediate values never leave the first-level cache.
 
-use crate::map::Kernel;
+use crate::map::{Kernel, MAX_SOURCES};
 use crate::memory::Pod;
 use crate::strided::MAX_AXES;
 use crate::threads::{for_each, threads};
@@ -43,7 +43,7 @@ pub struct TileOp<E> {
     /// The register written; not one of the sources.
     pub dst: u16,
     /// The operands.
-    pub src: [Source; 3],
+    pub src: [Source; MAX_SOURCES],
 }
 
 /// An input of the program.

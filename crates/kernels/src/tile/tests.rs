@@ -31,9 +31,9 @@ fn program(dims: &[usize], a: &[usize], b: &[usize], out: &[usize]) -> TileProgr
     use Source::{Input, None, Register};
     let (mul, fma) = (num_kernel::<Mul, f32, 2>(), num_kernel::<Fma, f32, 3>());
     let ops = vec![
-        TileOp { kernel: mul, dst: 0, src: [Input(0), Input(1), None] },
-        TileOp { kernel: fma, dst: 1, src: [Register(0), Input(2), Input(0)] },
-        TileOp { kernel: fma, dst: 2, src: [Register(1), Register(0), Input(2)] },
+        TileOp { kernel: mul, dst: 0, src: [Input(0), Input(1), None, None] },
+        TileOp { kernel: fma, dst: 1, src: [Register(0), Input(2), Input(0), None] },
+        TileOp { kernel: fma, dst: 2, src: [Register(1), Register(0), Input(2), None] },
     ];
     let stores = (0..3).map(|i| store(i, i as usize, out)).collect();
     TileProgram::new(ops, vec![load(a), load(b), load(a)], stores, dims.to_vec())

@@ -74,7 +74,7 @@ maps! { NumMap, Num, 3, choice, num_kernel_for:
 
 pub(crate) fn call<E: Num>(k: Kernel<E>, x: E) -> E {
     let mut y = [E::ZERO];
-    k.run(&mut y, &[x], &[], &[]);
+    k.run(&mut y, &[&[x]]);
     y[0]
 }
 

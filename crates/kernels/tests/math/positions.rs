@@ -28,7 +28,7 @@ fn check_positions<E: Num, const N: usize>(kernel: Kernel<E>, scalar: impl Fn([E
                 if k < N { &src[k][offset..offset + n] } else { &[] }
             };
             let mut y = vec![E::ONE; n + 2];
-            kernel.run(&mut y[1..=n], at(0), at(1), at(2));
+            kernel.run(&mut y[1..=n], &[at(0), at(1), at(2)]);
             assert!(y[0] == E::ONE && y[n + 1] == E::ONE, "{what} writes outside");
             for i in 0..n {
                 let x = std::array::from_fn(|k| src[k][offset + i]);
@@ -66,5 +66,5 @@ fn bits_do_not_depend_on_position_or_length() {
 #[test]
 #[should_panic]
 fn a_short_source_is_refused() {
-    numeric::kernels::<f32>(available()[0])[0].1.run(&mut [0.0; 3], &[1.0; 3], &[1.0; 2], &[]);
+    numeric::kernels::<f32>(available()[0])[0].1.run(&mut [0.0; 3], &[&[1.0; 3], &[1.0; 2]]);
 }

@@ -103,12 +103,12 @@ fn pow_follows_ieee_754_and_is_accurate() {
         let (f, d) = (binary::kernels::<f32>(isa)[0].1, binary::kernels::<f64>(isa)[0].1);
         let pow32 = |x, e| {
             let mut y = [0f32];
-            f.run(&mut y, &[x], &[e], &[]);
+            f.run(&mut y, &[&[x], &[e]]);
             y[0]
         };
         let pow64 = |x, e| {
             let mut y = [0f64];
-            d.run(&mut y, &[x], &[e], &[]);
+            d.run(&mut y, &[&[x], &[e]]);
             y[0]
         };
         for x in values {
@@ -176,14 +176,14 @@ fn numeric_ops_on_every_type() {
         let (f, d, l) = (numeric::kernels::<f32>(isa), numeric::kernels::<f64>(isa), numeric::kernels::<i64>(isa));
         for &(name, a, b, want) in floats {
             let mut y = [0f32];
-            named(&f, name).run(&mut y, &[a as f32], &[b as f32], &[]);
+            named(&f, name).run(&mut y, &[&[a as f32], &[b as f32]]);
             let mut z = [0f64];
-            named(&d, name).run(&mut z, &[a], &[b], &[]);
+            named(&d, name).run(&mut z, &[&[a], &[b]]);
             assert!(same(y[0] as f64, want) && same(z[0], want), "{a} {name} {b} on {isa:?}");
         }
         for &(name, a, b, want) in ints {
             let mut y = [0];
-            named(&l, name).run(&mut y, &[a], &[b], &[]);
+            named(&l, name).run(&mut y, &[&[a], &[b]]);
             assert_eq!(y[0], want, "{a} {name} {b} on {isa:?}");
         }
         let signs = |x: f64| signs::kernels::<f64>(isa).iter().map(|k| call(k.1, x)).collect::<Vec<_>>();

@@ -84,13 +84,13 @@ impl<E: Num + Pod> Bound<E> {
         for used in &self.uses {
             self.calls[used.call as usize].1.at[used.operand as usize] = self.moving[used.moving as usize].at;
         }
-        let mut errands = self.errands.shared(self.calls.len());
-        for (kernel, operands) in &self.calls {
-            errands.share();
+        let mut asked = 0;
+        for (number, (call, operands)) in self.calls.iter().enumerate() {
+            asked = self.errands.ask(asked, (number, self.calls.len()));
             // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
             // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
-            // a result that replaces an input wait if this call or a later one reads it.
-            unsafe { kernel.rows(operands, n, rows) };
+            // a result that replaces an input wait if a later call reads it, or this one whose kernel does not run in place.
+            unsafe { call(operands, n, rows) };
         }
         self.errands.clear();
     }

@@ -1,0 +1,95 @@
+//! Kernels whose result may take the place of a source, without a copy.
+//!
+//! A loop over slices cannot say that: two of them would overlap. Here some vectors of each source are read, and only then
+//! their results are written, which LLVM keeps in vector registers for plain arithmetic.
+
+use super::{AsNum, Eval, Kernel, NumMap, OPERANDS, Raw, Rows, block, num_kernel};
+use crate::isa::{Isa, isa};
+use crate::lane::Num;
+
+/// Elements of the four vectors that are computed at a time, of an `E` of 4 bytes.
+const MAX_CHUNK: usize = 64;
+
+/// The same for any `E`.
+const fn chunk<E>() -> usize {
+    4 * block::<E>()
+}
+
+/// The kernel of a numeric op for [`isa()`](crate::isa()), which can run in place.
+pub(super) fn in_place_kernel<F: NumMap<N>, E: Num, const N: usize>() -> Kernel<E> {
+    let raw: Raw<E> = match isa() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::<AsNum<F>, E, N>,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx512::<AsNum<F>, E, N>,
+        _ => baseline::<AsNum<F>, E, N>,
+    };
+    Kernel { in_place: Some(raw), ..num_kernel::<F, E, N>() }
+}
+
+/// Computes `len` elements, at most a chunk; `read` of the sources of whole chunks is `len` too.
+///
+/// # Safety
+/// So many elements may be read at each source and written at the result, which may be one of them.
+#[inline(always)]
+unsafe fn compute<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; OPERANDS], len: usize) {
+    let mut sources = [[E::ZERO; MAX_CHUNK]; N];
+    let mut results = [E::ZERO; MAX_CHUNK];
+    for (source, at) in sources.iter_mut().zip(&at[1..]) {
+        // SAFETY: by the contract; `len` is not above the array's.
+        unsafe { at.cast_const().copy_to_nonoverlapping(source.as_mut_ptr(), len) };
+    }
+    for (i, result) in results[..chunk::<E>()].iter_mut().enumerate() {
+        let mut x = [E::ZERO; N];
+        for (x, source) in x.iter_mut().zip(&sources) {
+            *x = source[i];
+        }
+        *result = M::eval(x);
+    }
+    // SAFETY: as above; all sources have been read.
+    unsafe { at[0].copy_from_nonoverlapping(results.as_ptr(), len) };
+}
+
+/// # Safety
+/// As [`Raw`] in place.
+#[inline(always)]
+unsafe fn run<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+    let whole = n - n % chunk::<E>();
+    for row in 0..rows {
+        let mut at = operands.at;
+        for (at, step) in at.iter_mut().zip(operands.steps) {
+            *at = at.wrapping_add(row * step);
+        }
+        for i in (0..whole).step_by(chunk::<E>()) {
+            // SAFETY: a chunk of this row.
+            unsafe { compute::<M, E, N>(at.map(|at| at.wrapping_add(i)), chunk::<E>()) };
+        }
+        if whole < n {
+            // SAFETY: the rest of this row.
+            unsafe { compute::<M, E, N>(at.map(|at| at.wrapping_add(whole)), n - whole) };
+        }
+    }
+}
+
+/// Defines the kernel of one instruction set.
+macro_rules! driver {
+    ($(#[$attribute:meta])* $kernel:ident) => {
+        $(#[$attribute])*
+        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+            // SAFETY: the same contract.
+            unsafe { run::<M, E, N>(operands, n, rows) }
+        }
+    };
+}
+
+driver!(
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+    avx512
+);
+driver!(
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    avx2
+);
+driver!(baseline);
