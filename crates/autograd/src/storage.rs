@@ -19,7 +19,8 @@ impl<T: Copy + Default> Storage<T> {
     pub(crate) fn zeros(len: usize) -> Storage<T> {
         let bytes = size_of::<T>();
         let slack = if len * bytes < LONG { 0 } else { LINE / bytes - 1 };
-        let all = vec![T::default(); len + slack];
+        let mut all = vec![T::default(); len + slack];
+        wengert_kernels::large_pages(&mut all);
         let start = all.as_ptr().align_offset(LINE);
         Storage { start: if start <= slack { start } else { 0 }, all, len }
     }

@@ -38,7 +38,7 @@ pub use map::{
     Arith, Kernel, LaneMap, MAX_SOURCES, NumMap, arith_kernel, lane_kernel, lane_kernel_for, num_kernel,
     num_kernel_for, pair_kernel, products_kernel,
 };
-pub use memory::{Access, Arena, Memory, Pod, Span};
+pub use memory::{Access, Arena, Memory, Pod, Span, large_pages};
 pub use random::{fold_in, uniform_f32, uniform_f64};
 pub use reduce::{ReduceShape, Reduction, reduce, reduce_block, reduce_shared};
 pub use script::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, Slot, run_scripts};

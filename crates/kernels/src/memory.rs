@@ -172,6 +172,30 @@ fn checked<T: Pod>(regions: &[Region], span: &Span) -> *mut T {
     at.cast()
 }
 
+/// Asks the system for large pages, where memory is long: fewer addresses have to be looked up. It helps what has not been touched
+/// yet, and has no effect on values.
+pub fn large_pages<T>(memory: &mut [T]) {
+    /// Bytes of a large page, and from which on it is asked for.
+    const PAGE: usize = 2 << 20;
+    const LONG: usize = 2 * PAGE;
+    #[cfg(all(target_os = "linux", not(miri)))]
+    if size_of_val(memory) >= LONG {
+        use std::ffi::{c_int, c_void};
+        unsafe extern "C" {
+            fn madvise(address: *mut c_void, length: usize, advice: c_int) -> c_int;
+        }
+        const MADV_HUGEPAGE: c_int = 14;
+        // Whole pages, which are this memory's alone.
+        let before = memory.as_ptr().cast::<u8>().align_offset(PAGE);
+        let bytes = size_of_val(memory).saturating_sub(before) / PAGE * PAGE;
+        // SAFETY: the advice changes how the system maps these bytes, not what they hold. That it may be refused is of no
+        // consequence.
+        unsafe { madvise(memory.as_mut_ptr().wrapping_byte_add(before).cast(), bytes, MADV_HUGEPAGE) };
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = (memory, LONG);
+}
+
 /// A growable buffer of bytes aligned to cache lines, zeroed when it grows.
 #[derive(Default)]
 pub struct Arena {
@@ -188,7 +212,9 @@ impl Arena {
     pub fn bytes(&mut self, bytes: usize) -> &mut [u8] {
         let lines = bytes.div_ceil(64);
         if self.lines.len() < lines {
-            self.lines = vec![Line([0; 64]); lines];
+            self.lines = Vec::with_capacity(lines);
+            large_pages(self.lines.spare_capacity_mut());
+            self.lines.resize(lines, Line([0; 64]));
         }
         // SAFETY: `Line` is 64 initialised bytes without padding, and the slice stays inside the vector.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), bytes) }
@@ -225,6 +251,15 @@ mod tests {
         let out = access.take::<f32>(0);
         out.copy_from_slice(access.read::<f32>(span(8, 8)));
         assert_eq!(memory.read::<f32>(span(0, 16)), [3.0, 4.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn advice_on_pages_changes_nothing() {
+        for len in [0, 100, (4 << 20) + 1, 9 << 20] {
+            let mut bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            large_pages(&mut bytes);
+            assert!(bytes.iter().enumerate().all(|(i, byte)| *byte == (i % 251) as u8));
+        }
     }
 
     #[test]
