@@ -41,14 +41,14 @@ impl<E: Num> Kernel<E> {
     /// If a source that the op has is missing or shorter than `dst`.
     pub fn run(&self, dst: &mut [E], sources: &[&[E]]) {
         let n = dst.len();
-        let mut operands = Rows { at: [dst.as_mut_ptr(); OPERANDS], steps: [0; OPERANDS] };
+        let mut rows: Rows<E> = [dst.as_mut_ptr(); OPERANDS];
         assert!(sources.len() >= self.sources, "a source is missing");
-        for (at, source) in operands.at[1..].iter_mut().zip(&sources[..self.sources]) {
+        for (at, source) in rows[1..].iter_mut().zip(&sources[..self.sources]) {
             assert!(source.len() >= n, "a source is shorter than the result");
             *at = source.as_ptr().cast_mut();
         }
         // SAFETY: the sources that are read are as long as the result, which is borrowed mutably.
-        unsafe { (self.raw)(&operands, n, 1) }
+        unsafe { (self.raw)(&rows, &[0; OPERANDS], n, 1) }
     }
 
     /// The op on rows.
@@ -63,22 +63,21 @@ impl<E: Num> Kernel<E> {
 }
 
 /// A result and its sources.
-const OPERANDS: usize = 1 + MAX_SOURCES;
+pub(crate) const OPERANDS: usize = 1 + MAX_SOURCES;
 
-/// Result and sources: the first row of each, and the elements from row to row.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<E> {
-    pub at: [*mut E; OPERANDS],
-    pub steps: [usize; OPERANDS],
-}
+/// The first row of the result and of each source.
+pub(crate) type Rows<E> = [*mut E; OPERANDS];
 
-/// An op on `rows` rows of `n` elements.
+/// The elements from row to row, of the same.
+pub(crate) type Steps = [usize; OPERANDS];
+
+/// An op on `rows` rows of `n` elements, `steps` apart.
 ///
 /// # Safety
 /// Every row of the result may be written, every row of the sources that the op has may be read, and neither rows of
 /// sources nor other rows of the result overlap a row of the result; but for [`Kernel::in_place`] a row of a source may be that very
 /// row.
-pub(crate) type Raw<E> = unsafe fn(operands: &Rows<E>, n: usize, rows: usize);
+pub(crate) type Raw<E> = unsafe fn(at: &Rows<E>, steps: &Steps, n: usize, rows: usize);
 
 /// An elementwise op on any numeric type, e.g. `add` or `select`.
 pub trait NumMap<const N: usize>: 'static {
@@ -157,15 +156,15 @@ type Pad<E> = [E; MAX_BLOCK];
 /// # Safety
 /// As [`Raw`].
 #[inline(always)]
-unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
-    let mut at = operands.at;
+unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
+    let mut at = *at;
     // Nothing is computed before the first row, which is often the only one.
     for left in (0..rows).rev() {
         // SAFETY: the contract is handed on.
         unsafe { piece::<M, E, N>(at, n) };
         if left > 0 {
-            for (at, step) in at.iter_mut().zip(operands.steps) {
-                *at = at.wrapping_add(step);
+            for (at, step) in at.iter_mut().zip(steps) {
+                *at = at.wrapping_add(*step);
             }
         }
     }
@@ -176,7 +175,7 @@ unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: us
 /// # Safety
 /// As [`Raw`], for a row that begins at these addresses.
 #[inline(always)]
-unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; OPERANDS], n: usize) {
+unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: Rows<E>, n: usize) {
     // SAFETY: rows of sources that the op has are readable, by the contract; one it does not have is replaced by the first. Rows of
     // the result are writable and overlap nothing else.
     unsafe {
@@ -192,7 +191,8 @@ unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; OPERANDS], n
 /// As [`Raw`].
 #[inline(always)]
 unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
-    operands: &Rows<E>,
+    at: &Rows<E>,
+    steps: &Steps,
     n: usize,
     rows: usize,
     fill: impl Fn(&[E]) -> Pad<E>,
@@ -200,7 +200,7 @@ unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
 ) {
     let w = block::<E>();
     for row in 0..rows {
-        let at = |operand: usize| operands.at[operand].wrapping_add(row * operands.steps[operand]);
+        let at = |operand: usize| at[operand].wrapping_add(row * steps[operand]);
         if n >= w {
             // SAFETY: the contract is handed on. Elements computed twice get the same bits.
             unsafe { piece::<M, E, N>([0, 1, 2, 3, 4].map(|operand| at(operand).wrapping_add(n - w)), w) };
@@ -224,26 +224,26 @@ macro_rules! driver {
     ($(#[$cfg:meta])* $kernel:ident, $rest:ident, $(#[$features:meta])?, $fill:path, $spill:path) => {
         $(#[$cfg])*
         $(#[$features])?
-        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
             if n.is_multiple_of(block::<E>()) {
                 // SAFETY: the same contract.
-                unsafe { whole::<M, E, N>(operands, n, rows) }
+                unsafe { whole::<M, E, N>(at, steps, n, rows) }
             } else {
                 // SAFETY: the same contract.
-                unsafe { $rest::<M, E, N>(operands, n, rows) }
+                unsafe { $rest::<M, E, N>(at, steps, n, rows) }
             }
         }
 
         $(#[$cfg])*
         $(#[$features])?
         #[inline(never)]
-        unsafe fn $rest<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+        unsafe fn $rest<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
             // SAFETY: the same contract.
             unsafe {
                 if n > block::<E>() {
-                    $kernel::<M, E, N>(operands, n & !(block::<E>() - 1), rows);
+                    $kernel::<M, E, N>(at, steps, n & !(block::<E>() - 1), rows);
                 }
-                ragged::<M, E, N>(operands, n, rows, |x| $fill(x), |d, x| $spill(d, x));
+                ragged::<M, E, N>(at, steps, n, rows, |x| $fill(x), |d, x| $spill(d, x));
             }
         }
     };
@@ -279,11 +279,11 @@ fn spill<E: Num>(dst: &mut [E], pad: &Pad<E>) {
 }
 
 /// [`baseline`] for a float op on portable code: with `E::Portable`, whose multiply-add is not fused.
-unsafe fn portable_lane<F: LaneMap<N>, E: Lane, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+unsafe fn portable_lane<F: LaneMap<N>, E: Lane, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
     // `E` is `E::Portable` or what that wraps, transparently.
-    let operands = Rows { at: operands.at.map(|at| at.cast::<E::Portable>()), steps: operands.steps };
+    let at = at.map(|at| at.cast::<E::Portable>());
     // SAFETY: the same contract.
-    unsafe { baseline::<AsLane<F>, E::Portable, N>(&operands, n, rows) }
+    unsafe { baseline::<AsLane<F>, E::Portable, N>(&at, steps, n, rows) }
 }
 
 /// At most 16 adjacent words of 32 bits, in an operand and in a register: `memcpy` of an unknown small length costs more

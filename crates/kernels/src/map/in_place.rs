@@ -3,7 +3,7 @@
 //! A loop over slices cannot say that: two of them would overlap. Here some vectors of each source are read, and only then
 //! their results are written, which LLVM keeps in vector registers for plain arithmetic.
 
-use super::{AsNum, Eval, Kernel, NumMap, OPERANDS, Raw, Rows, block, num_kernel};
+use super::{AsNum, Eval, Kernel, NumMap, Raw, Rows, Steps, block, num_kernel};
 use crate::isa::{Isa, isa};
 use crate::lane::Num;
 
@@ -27,12 +27,12 @@ pub(super) fn in_place_kernel<F: NumMap<N>, E: Num, const N: usize>() -> Kernel<
     Kernel { in_place: Some(raw), ..num_kernel::<F, E, N>() }
 }
 
-/// Computes `len` elements, at most a chunk; `read` of the sources of whole chunks is `len` too.
+/// Computes `len` elements, at most a chunk.
 ///
 /// # Safety
 /// So many elements may be read at each source and written at the result, which may be one of them.
 #[inline(always)]
-unsafe fn compute<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; OPERANDS], len: usize) {
+unsafe fn compute<M: Eval<E, N>, E: Num, const N: usize>(at: Rows<E>, len: usize) {
     let mut sources = [[E::ZERO; MAX_CHUNK]; N];
     let mut results = [E::ZERO; MAX_CHUNK];
     for (source, at) in sources.iter_mut().zip(&at[1..]) {
@@ -53,11 +53,11 @@ unsafe fn compute<M: Eval<E, N>, E: Num, const N: usize>(at: [*mut E; OPERANDS],
 /// # Safety
 /// As [`Raw`] in place.
 #[inline(always)]
-unsafe fn run<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+unsafe fn run<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
     let whole = n - n % chunk::<E>();
     for row in 0..rows {
-        let mut at = operands.at;
-        for (at, step) in at.iter_mut().zip(operands.steps) {
+        let mut at = *at;
+        for (at, step) in at.iter_mut().zip(steps) {
             *at = at.wrapping_add(row * step);
         }
         for i in (0..whole).step_by(chunk::<E>()) {
@@ -75,9 +75,9 @@ unsafe fn run<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usiz
 macro_rules! driver {
     ($(#[$attribute:meta])* $kernel:ident) => {
         $(#[$attribute])*
-        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(operands: &Rows<E>, n: usize, rows: usize) {
+        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
             // SAFETY: the same contract.
-            unsafe { run::<M, E, N>(operands, n, rows) }
+            unsafe { run::<M, E, N>(at, steps, n, rows) }
         }
     };
 }

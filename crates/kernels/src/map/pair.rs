@@ -124,7 +124,7 @@ pub fn products_kernel<E: Num>(last: Arith) -> Kernel<E> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{OPERANDS, Rows};
+    use super::super::OPERANDS;
     use super::*;
 
     fn value(i: usize) -> f32 {
@@ -166,14 +166,14 @@ mod tests {
             }
             for place in 0..4 {
                 let mut sources = sources.clone();
-                let mut operands = Rows { at: [std::ptr::null_mut(); OPERANDS], steps: [step; OPERANDS] };
-                for (at, source) in operands.at[1..].iter_mut().zip(&mut sources) {
+                let mut at = [std::ptr::null_mut(); OPERANDS];
+                for (at, source) in at[1..].iter_mut().zip(&mut sources) {
                     *at = source.as_mut_ptr();
                 }
-                operands.at[0] = operands.at[1 + place];
+                at[0] = at[1 + place];
                 let before = sources[place].clone();
                 // SAFETY: rows of `n` elements a step apart lie in each source; the result is one of them.
-                unsafe { kernel.in_place().unwrap()(&operands, n, rows) };
+                unsafe { kernel.in_place().unwrap()(&at, &[step; OPERANDS], n, rows) };
                 for (i, value) in sources[place].iter().enumerate() {
                     let expected = if i % step < n { apart[i] } else { before[i] };
                     assert_eq!(

@@ -4,7 +4,7 @@ use super::copies::{Row, run};
 use super::{Feed, LONG_AHEAD, LONG_TILE, Sink, Source, Store, TILE, TileOp, TileProgram, Tiling};
 use crate::ahead::Errands;
 use crate::lane::Num;
-use crate::map::{MAX_SOURCES, Piece, Raw, Rows};
+use crate::map::{OPERANDS, Piece, Raw, Rows, Steps};
 use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
 use std::num::NonZeroU64;
@@ -64,10 +64,14 @@ impl Scratch {
 /// The calls of one program, over registers that it owns.
 pub(crate) struct Bound<E> {
     memory: Arena,
-    calls: Vec<(Raw<E>, Rows<E>)>,
+    calls: Vec<(Raw<E>, Steps)>,
+    /// The addresses of each call's operands.
+    rows: Vec<Rows<E>>,
     /// Operands that lie in inputs or outputs.
     uses: Vec<Use>,
     moving: Vec<Moving<E>>,
+    /// The present address of each moving operand's first element of the tile.
+    places: Vec<*mut E>,
     /// What the present tile asks for ahead.
     errands: Errands,
     /// Inputs that fill a register: input, register, and the value it holds.
@@ -112,17 +116,18 @@ impl<E: Num + Pod> Copies<E> {
     }
 }
 
-/// Operand `operand` of call `call` is moving operand `moving`.
+/// Of all calls' operands, one after the other, this is that moving operand.
 struct Use {
-    call: u32,
     operand: u32,
     moving: u32,
 }
 
-/// An operand in memory of the caller's: the present address of the tile's first element.
+/// An operand in memory of the caller's.
 struct Moving<E> {
-    at: *mut E,
+    /// The address at the present outer index.
     outer: *mut E,
+    /// Elements from row to row of a tile.
+    row: usize,
     /// Bytes from here to what is asked for ahead: where the next run finds the operand, or a later tile of a long one; 0:
     /// nothing is.
     ahead: isize,
@@ -135,8 +140,10 @@ impl<E> Default for Bound<E> {
         Bound {
             memory: Arena::default(),
             calls: Vec::new(),
+            rows: Vec::new(),
             uses: Vec::new(),
             moving: Vec::new(),
+            places: Vec::new(),
             errands: Errands::default(),
             constants: Vec::new(),
             gathers: Vec::new(),
@@ -176,8 +183,10 @@ impl<E: Num + Pod> Bound<E> {
         let feed = |i: usize| register(program.registers + i);
 
         self.calls.clear();
+        self.rows.clear();
         self.uses.clear();
         self.moving.clear();
+        self.places.clear();
         self.constants.clear();
         self.gathers.clear();
         self.scatters.clear();
@@ -194,7 +203,7 @@ impl<E: Num + Pod> Bound<E> {
             moving_of[0].push(self.moving.len() as u32);
             match kind {
                 Feed::Constant => self.constants.push((i, feed(i), None)),
-                Feed::Direct => self.moving.push(Moving::of(Ok(i))),
+                Feed::Direct => self.moving.push(Moving::of(Ok(i), row_step(&load.strides))),
                 Feed::Gather if program.tiling == Tiling::Small => {
                     run(&program.dims, load, 0, &[0; MAX_AXES], n, feed(i), |row| self.reads.push(i, row));
                 }
@@ -222,7 +231,7 @@ impl<E: Num + Pod> Bound<E> {
                 self.waiting.push((self.moving.len(), register(store.register as usize)));
             }
             match sink {
-                Sink::Direct => self.moving.push(Moving::of(Err(i))),
+                Sink::Direct => self.moving.push(Moving::of(Err(i), row_step(&store.strides))),
                 Sink::Scatter if program.tiling == Tiling::Small => {
                     let from = register(store.register as usize);
                     run(&program.dims, store, store.offset, &[0; MAX_AXES], n, from, |row| {
@@ -236,38 +245,35 @@ impl<E: Num + Pod> Bound<E> {
         let mut held: smallvec::SmallVec<[Option<u32>; 64]> = smallvec::smallvec![None; program.registers];
         for (call, (op, sink)) in program.ops.iter().zip(&program.sinks).enumerate() {
             let sink = &sink.filter(|store| !waiting[*store]);
-            let mut rows = Rows { at: [std::ptr::null_mut(); 1 + MAX_SOURCES], steps: [0; 1 + MAX_SOURCES] };
-            let mut in_memory = |rows: &mut Rows<E>, operand: usize, moving: u32, strides: &[usize]| {
-                rows.steps[operand] = row_step(strides);
-                self.uses.push(Use { call: call as u32, operand: operand as u32, moving });
+            let mut rows: Rows<E> = [std::ptr::null_mut(); OPERANDS];
+            let mut steps: Steps = [0; OPERANDS];
+            let mut in_memory = |steps: &mut Steps, operand: usize, moving: u32| {
+                steps[operand] = self.moving[moving as usize].row;
+                self.uses.push(Use { operand: (call * OPERANDS + operand) as u32, moving });
             };
             for (operand, source) in (1..).zip(op.src) {
                 match source {
                     Source::None => {}
                     Source::Input(i) => match &program.feeds[i as usize] {
-                        (Feed::Direct, load) => {
-                            in_memory(&mut rows, operand, moving_of[0][i as usize], &load.strides);
-                        }
-                        (Feed::Constant, _) => rows.at[operand] = feed(i as usize),
-                        (Feed::Gather, _) => (rows.at[operand], rows.steps[operand]) = (feed(i as usize), step),
+                        (Feed::Direct, _) => in_memory(&mut steps, operand, moving_of[0][i as usize]),
+                        (Feed::Constant, _) => rows[operand] = feed(i as usize),
+                        (Feed::Gather, _) => (rows[operand], steps[operand]) = (feed(i as usize), step),
                     },
                     Source::Register(r) => match held[r as usize] {
-                        Some(store) => {
-                            let strides = &program.stores[store as usize].1.strides;
-                            in_memory(&mut rows, operand, moving_of[1][store as usize], strides);
-                        }
-                        None => (rows.at[operand], rows.steps[operand]) = (register(r as usize), step),
+                        Some(store) => in_memory(&mut steps, operand, moving_of[1][store as usize]),
+                        None => (rows[operand], steps[operand]) = (register(r as usize), step),
                     },
                 }
             }
             held[op.dst as usize] = sink.map(|store| store as u32);
             match sink {
-                Some(store) => in_memory(&mut rows, 0, moving_of[1][*store], &program.stores[*store].1.strides),
-                None => (rows.at[0], rows.steps[0]) = (register(op.dst as usize), step),
+                Some(store) => in_memory(&mut steps, 0, moving_of[1][*store]),
+                None => (rows[0], steps[0]) = (register(op.dst as usize), step),
             }
             let in_place = sink.is_some_and(|store| in_place(&program.stores[store].1, op));
             let raw = op.kernel.in_place().filter(|_| in_place).unwrap_or(op.kernel.raw());
-            self.calls.push((raw, rows));
+            self.calls.push((raw, steps));
+            self.rows.push(rows);
         }
         if program.tiling == Tiling::Long {
             // An output in the memory of an input is asked for with that.
@@ -279,6 +285,7 @@ impl<E: Num + Pod> Bound<E> {
                 moving.ahead = if asked(moving) { LONG_AHEAD } else { 0 };
             }
         }
+        self.places.resize(self.moving.len(), std::ptr::null_mut());
         self.serial = replaced.is_empty().then_some(program.serial);
     }
 
@@ -295,8 +302,8 @@ impl<E: Num + Pod> Bound<E> {
 }
 
 impl<E> Moving<E> {
-    fn of(source: Result<usize, usize>) -> Self {
-        Moving { at: std::ptr::null_mut(), outer: std::ptr::null_mut(), ahead: 0, source }
+    fn of(source: Result<usize, usize>, row: usize) -> Self {
+        Moving { outer: std::ptr::null_mut(), row, ahead: 0, source }
     }
 }
 

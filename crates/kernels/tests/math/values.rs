@@ -192,12 +192,8 @@ fn numeric_ops_on_every_type() {
         let signs = |x: i64| signs::kernels::<i64>(isa).iter().map(|k| call(k.1, x)).collect::<Vec<_>>();
         assert_eq!((signs(-7), signs(i64::MIN)[1]), (vec![7, 7, -1], i64::MIN));
         let mut y = [0.0; 4];
-        choice::kernels::<f64>(isa)[0].1.run(
-            &mut y,
-            &[1.0, 0.0, -0.0, nan],
-            &[1.0, nan, nan, 2.0],
-            &[nan, 3.0, 4.0, nan],
-        );
+        let sources = [[1.0, 0.0, -0.0, nan], [1.0, nan, nan, 2.0], [nan, 3.0, 4.0, nan]];
+        choice::kernels::<f64>(isa)[0].1.run(&mut y, &sources.each_ref().map(|source| &source[..]));
         assert_eq!(y, [1.0, 3.0, 4.0, 2.0]);
     }
 }

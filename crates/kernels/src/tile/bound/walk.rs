@@ -58,7 +58,6 @@ impl<E: Num + Pod> Bound<E> {
                     writes[store.buffer].cast::<E>().wrapping_add(store.offset)
                 }
             };
-            moving.at = moving.outer;
         }
         // SAFETY: the contract is handed on.
         unsafe {
@@ -77,20 +76,28 @@ impl<E: Num + Pod> Bound<E> {
         }
     }
 
+    /// Puts moving operands at an element of their first row.
+    fn start(&mut self, element: usize) {
+        for (place, moving) in self.places.iter_mut().zip(&self.moving) {
+            *place = moving.outer.wrapping_add(element);
+        }
+    }
+
     /// # Safety
     /// As [`run`](Self::run); moving operands are at rows of `n` elements inside of their memory.
     #[inline(always)]
     unsafe fn calls(&mut self, n: usize, rows: usize) {
+        let rows_of = self.rows.as_flattened_mut();
         for used in &self.uses {
-            self.calls[used.call as usize].1.at[used.operand as usize] = self.moving[used.moving as usize].at;
+            rows_of[used.operand as usize] = self.places[used.moving as usize];
         }
         let mut asked = 0;
-        for (number, (call, operands)) in self.calls.iter().enumerate() {
+        for (number, ((call, steps), at)) in self.calls.iter().zip(&self.rows).enumerate() {
             asked = self.errands.ask(asked, (number, self.calls.len()));
             // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
             // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
             // a result that replaces an input wait if a later call reads it, or this one whose kernel does not run in place.
-            unsafe { call(operands, n, rows) };
+            unsafe { call(at, steps, n, rows) };
         }
         self.errands.clear();
     }
@@ -122,12 +129,11 @@ impl<E: Num + Pod> Bound<E> {
                         index[last - 1] = row;
                     }
                     index[last] = col;
-                    for moving in &mut self.moving {
-                        let step = last.checked_sub(1).map_or(0, |axis| strides(moving)[axis]);
-                        moving.at = moving.outer.wrapping_add(row * step + col);
+                    for (place, moving) in self.places.iter_mut().zip(&self.moving) {
+                        *place = moving.outer.wrapping_add(row * moving.row + col);
                         if moving.ahead != 0 {
                             for row in 0..height {
-                                let next = moving.at.wrapping_add(row * step).wrapping_byte_offset(moving.ahead);
+                                let next = place.wrapping_add(row * moving.row).wrapping_byte_offset(moving.ahead);
                                 let hint = if moving.source.is_ok() { Hint::Far } else { Hint::Written };
                                 self.errands.push(next, width, hint);
                             }
@@ -149,10 +155,9 @@ impl<E: Num + Pod> Bound<E> {
                             block(store, store.offset, &index[..=last], size, *from, self.step, |row| row.write(to));
                         }
                         for (moving, from) in &self.waiting {
-                            let moving = &self.moving[*moving];
-                            let step = last.checked_sub(1).map_or(0, |axis| strides(moving)[axis]);
+                            let (place, step) = (self.places[*moving], self.moving[*moving].row);
                             for row in 0..height {
-                                moving.at.add(row * step).copy_from_nonoverlapping(from.add(row * self.step), width);
+                                place.add(row * step).copy_from_nonoverlapping(from.add(row * self.step), width);
                             }
                         }
                     }
@@ -183,14 +188,12 @@ impl<E: Num + Pod> Bound<E> {
     /// As [`run`](Self::run).
     unsafe fn long(&mut self, program: &TileProgram<E>, part: Range<usize>, reads: &[*mut u8], writes: &[*mut u8]) {
         let cols = LONG_TILE / size_of::<E>();
-        for moving in &mut self.moving {
-            moving.at = moving.outer.wrapping_add(part.start);
-        }
+        self.start(part.start);
         for col in part.clone().step_by(cols) {
             let width = cols.min(part.end - col);
-            for moving in self.moving.iter().filter(|moving| moving.ahead != 0) {
+            for (place, moving) in self.places.iter().zip(&self.moving).filter(|(_, moving)| moving.ahead != 0) {
                 let hint = if moving.source.is_ok() { Hint::Near } else { Hint::Written };
-                self.errands.push(moving.at.wrapping_byte_offset(moving.ahead), cols, hint);
+                self.errands.push(place.wrapping_byte_offset(moving.ahead), cols, hint);
             }
             let mut index = [0; MAX_AXES];
             index[0] = col;
@@ -207,12 +210,10 @@ impl<E: Num + Pod> Bound<E> {
                     run(&program.dims, store, store.offset, &index, width, *from, |row| row.write(to));
                 }
                 for (moving, from) in &self.waiting {
-                    self.moving[*moving].at.copy_from_nonoverlapping(*from, width);
+                    self.places[*moving].copy_from_nonoverlapping(*from, width);
                 }
             }
-            for moving in &mut self.moving {
-                moving.at = moving.at.wrapping_add(cols);
-            }
+            self.places.iter_mut().for_each(|place| *place = place.wrapping_add(cols));
         }
     }
 
@@ -228,9 +229,7 @@ impl<E: Num + Pod> Bound<E> {
                 index[axis] = rest % dims[axis];
                 rest /= dims[axis];
             }
-            for moving in &mut self.moving {
-                moving.at = moving.outer.wrapping_add(start);
-            }
+            self.start(start);
             // SAFETY: as in `rows`, run by run.
             unsafe {
                 for (i, to) in &self.gathers {
@@ -244,7 +243,7 @@ impl<E: Num + Pod> Bound<E> {
                     run(dims, store, store.offset, &index, len, *from, |row| row.write(to));
                 }
                 for (moving, from) in &self.waiting {
-                    self.moving[*moving].at.copy_from_nonoverlapping(*from, len);
+                    self.places[*moving].copy_from_nonoverlapping(*from, len);
                 }
             }
         }
