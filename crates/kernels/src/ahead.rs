@@ -58,8 +58,13 @@ impl Errands {
             return 0;
         }
         let end = self.lines * (number as u32 + 1) / shares as u32;
-        for line in from..end {
-            self.ranges.iter().for_each(|(at, hint)| ask(at.wrapping_add(line as usize * LINE), *hint));
+        for (at, hint) in &self.ranges {
+            let lines = (from..end).map(|line| at.wrapping_add(line as usize * LINE));
+            match hint {
+                Hint::Near => lines.for_each(|line| ask(line, Hint::Near)),
+                Hint::Far => lines.for_each(|line| ask(line, Hint::Far)),
+                Hint::Written => lines.for_each(|line| ask(line, Hint::Written)),
+            }
         }
         end
     }

@@ -8,22 +8,29 @@
 use crate::isa::{Isa, isa};
 use crate::lane::{Lane, Num};
 
+mod composite;
 mod in_place;
 #[cfg(target_arch = "x86_64")]
 mod pad;
-mod pair;
 
-pub use pair::{Arith, arith_kernel, pair_kernel, products_kernel};
+pub use composite::{Arith, arith_kernel, pair_kernel, products_kernel, quotient_kernel, root_kernel, square_kernel};
 
 /// The most sources of a kernel.
 pub const MAX_SOURCES: usize = 4;
 
 /// A compiled elementwise op: `dst[i] = eval([a[i], b[i], ..])`.
 pub struct Kernel<E> {
-    raw: Raw<E>,
-    /// For rows of results that are rows of sources.
-    in_place: Option<Raw<E>>,
+    ways: Ways<E>,
+    /// For sources of one value each: which, as bits. They are read once and not at every element.
+    uniform: Option<(u8, Ways<E>)>,
     sources: usize,
+}
+
+/// The forms of a kernel.
+pub(crate) struct Ways<E> {
+    pub raw: Raw<E>,
+    /// For rows of results that are rows of sources, if the op is fast that way.
+    pub in_place: Option<Raw<E>>,
 }
 
 impl<E> Clone for Kernel<E> {
@@ -33,6 +40,14 @@ impl<E> Clone for Kernel<E> {
 }
 
 impl<E> Copy for Kernel<E> {}
+
+impl<E> Clone for Ways<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Ways<E> {}
 
 impl<E: Num> Kernel<E> {
     /// Computes every element of `dst`. Sources that the op does not have are ignored.
@@ -48,17 +63,12 @@ impl<E: Num> Kernel<E> {
             *at = source.as_ptr().cast_mut();
         }
         // SAFETY: the sources that are read are as long as the result, which is borrowed mutably.
-        unsafe { (self.raw)(&rows, &[0; OPERANDS], n, 1) }
+        unsafe { (self.ways.raw)(&rows, &[0; OPERANDS], n, 1) }
     }
 
-    /// The op on rows.
-    pub(crate) fn raw(&self) -> Raw<E> {
-        self.raw
-    }
-
-    /// The same where rows of the result are rows of sources, if the op is fast that way.
-    pub(crate) fn in_place(&self) -> Option<Raw<E>> {
-        self.in_place
+    /// The forms of the op for sources of which those of `same`, as bits, have one value for all elements.
+    pub(crate) fn ways(&self, same: u8) -> Ways<E> {
+        self.uniform.filter(|(sources, _)| sources & !same == 0).map_or(self.ways, |(_, ways)| ways)
     }
 }
 
@@ -75,8 +85,8 @@ pub(crate) type Steps = [usize; OPERANDS];
 ///
 /// # Safety
 /// Every row of the result may be written, every row of the sources that the op has may be read, and neither rows of
-/// sources nor other rows of the result overlap a row of the result; but for [`Kernel::in_place`] a row of a source may be that very
-/// row.
+/// sources nor other rows of the result overlap a row of the result; but for [`Ways::in_place`] a row of a source may be that very
+/// row. The elements of a [uniform](Kernel::ways) source are equal.
 pub(crate) type Raw<E> = unsafe fn(at: &Rows<E>, steps: &Steps, n: usize, rows: usize);
 
 /// An elementwise op on any numeric type, e.g. `add` or `select`.
@@ -122,9 +132,14 @@ const fn block<E>() -> usize {
 /// The largest block, in elements (`E` of 4 bytes).
 const MAX_BLOCK: usize = 16;
 
-/// The loop that LLVM vectorises. `n` is a multiple of the block and the slices are that long.
+/// Whether source `i` is one of those whose elements are equal.
+const fn is_uniform(uniform: u8, i: usize) -> bool {
+    uniform & 1 << i != 0
+}
+
+/// The loop that LLVM vectorises. `n` is a multiple of the block and the slices are that long. Sources of `U` have one value.
 #[inline(always)]
-fn blocks<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], [a, b, c, d]: [&[E]; MAX_SOURCES]) {
+fn blocks<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(dst: &mut [E], [a, b, c, d]: [&[E]; MAX_SOURCES]) {
     // Masking tells LLVM that the vector loop leaves no remainder.
     let n = dst.len() & !(block::<E>() - 1);
     let dst = &mut dst[..n];
@@ -132,16 +147,23 @@ fn blocks<M: Eval<E, N>, E: Num, const N: usize>(dst: &mut [E], [a, b, c, d]: [&
     let b = if N > 1 { &b[..n] } else { b };
     let c = if N > 2 { &c[..n] } else { c };
     let d = if N > 3 { &d[..n] } else { d };
+    let mut x = [E::ZERO; N];
+    for (i, source) in [a, b, c, d].into_iter().enumerate().take(N) {
+        if let (true, Some(value)) = (is_uniform(U, i), source.first()) {
+            x[i] = *value;
+        }
+    }
     for i in 0..n {
-        let mut x = [E::ZERO; N];
-        x[0] = a[i];
-        if N > 1 {
+        if !is_uniform(U, 0) {
+            x[0] = a[i];
+        }
+        if N > 1 && !is_uniform(U, 1) {
             x[1] = b[i];
         }
-        if N > 2 {
+        if N > 2 && !is_uniform(U, 2) {
             x[2] = c[i];
         }
-        if N > 3 {
+        if N > 3 && !is_uniform(U, 3) {
             x[3] = d[i];
         }
         dst[i] = M::eval(x);
@@ -156,12 +178,17 @@ type Pad<E> = [E; MAX_BLOCK];
 /// # Safety
 /// As [`Raw`].
 #[inline(always)]
-unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
+unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(
+    at: &Rows<E>,
+    steps: &Steps,
+    n: usize,
+    rows: usize,
+) {
     let mut at = *at;
     // Nothing is computed before the first row, which is often the only one.
     for left in (0..rows).rev() {
         // SAFETY: the contract is handed on.
-        unsafe { piece::<M, E, N>(at, n) };
+        unsafe { piece::<M, E, N, U>(at, n) };
         if left > 0 {
             for (at, step) in at.iter_mut().zip(steps) {
                 *at = at.wrapping_add(*step);
@@ -175,12 +202,12 @@ unsafe fn whole<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Ste
 /// # Safety
 /// As [`Raw`], for a row that begins at these addresses.
 #[inline(always)]
-unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: Rows<E>, n: usize) {
+unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(at: Rows<E>, n: usize) {
     // SAFETY: rows of sources that the op has are readable, by the contract; one it does not have is replaced by the first. Rows of
     // the result are writable and overlap nothing else.
     unsafe {
         let source = |operand: usize| std::slice::from_raw_parts(at[if operand <= N { operand } else { 1 }], n);
-        blocks::<M, E, N>(std::slice::from_raw_parts_mut(at[0], n), [1, 2, 3, 4].map(source));
+        blocks::<M, E, N, U>(std::slice::from_raw_parts_mut(at[0], n), [1, 2, 3, 4].map(source));
     }
 }
 
@@ -190,7 +217,7 @@ unsafe fn piece<M: Eval<E, N>, E: Num, const N: usize>(at: Rows<E>, n: usize) {
 /// # Safety
 /// As [`Raw`].
 #[inline(always)]
-unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
+unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(
     at: &Rows<E>,
     steps: &Steps,
     n: usize,
@@ -203,7 +230,7 @@ unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
         let at = |operand: usize| at[operand].wrapping_add(row * steps[operand]);
         if n >= w {
             // SAFETY: the contract is handed on. Elements computed twice get the same bits.
-            unsafe { piece::<M, E, N>([0, 1, 2, 3, 4].map(|operand| at(operand).wrapping_add(n - w)), w) };
+            unsafe { piece::<M, E, N, U>([0, 1, 2, 3, 4].map(|operand| at(operand).wrapping_add(n - w)), w) };
             continue;
         }
         // SAFETY: as in `piece`.
@@ -213,7 +240,7 @@ unsafe fn ragged<M: Eval<E, N>, E: Num, const N: usize>(
         let c = if N > 2 { source(3) } else { a };
         let d = if N > 3 { source(4) } else { a };
         let mut out = [E::ZERO; MAX_BLOCK];
-        blocks::<M, E, N>(&mut out[..w], [&a[..w], &b[..w], &c[..w], &d[..w]]);
+        blocks::<M, E, N, U>(&mut out[..w], [&a[..w], &b[..w], &c[..w], &d[..w]]);
         // SAFETY: as above.
         spill(unsafe { std::slice::from_raw_parts_mut(at(0), n) }, &out);
     }
@@ -224,26 +251,26 @@ macro_rules! driver {
     ($(#[$cfg:meta])* $kernel:ident, $rest:ident, $(#[$features:meta])?, $fill:path, $spill:path) => {
         $(#[$cfg])*
         $(#[$features])?
-        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
+        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
             if n.is_multiple_of(block::<E>()) {
                 // SAFETY: the same contract.
-                unsafe { whole::<M, E, N>(at, steps, n, rows) }
+                unsafe { whole::<M, E, N, U>(at, steps, n, rows) }
             } else {
                 // SAFETY: the same contract.
-                unsafe { $rest::<M, E, N>(at, steps, n, rows) }
+                unsafe { $rest::<M, E, N, U>(at, steps, n, rows) }
             }
         }
 
         $(#[$cfg])*
         $(#[$features])?
         #[inline(never)]
-        unsafe fn $rest<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
+        unsafe fn $rest<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
             // SAFETY: the same contract.
             unsafe {
                 if n > block::<E>() {
-                    $kernel::<M, E, N>(at, steps, n & !(block::<E>() - 1), rows);
+                    $kernel::<M, E, N, U>(at, steps, n & !(block::<E>() - 1), rows);
                 }
-                ragged::<M, E, N>(at, steps, n, rows, |x| $fill(x), |d, x| $spill(d, x));
+                ragged::<M, E, N, U>(at, steps, n, rows, |x| $fill(x), |d, x| $spill(d, x));
             }
         }
     };
@@ -279,11 +306,16 @@ fn spill<E: Num>(dst: &mut [E], pad: &Pad<E>) {
 }
 
 /// [`baseline`] for a float op on portable code: with `E::Portable`, whose multiply-add is not fused.
-unsafe fn portable_lane<F: LaneMap<N>, E: Lane, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
+unsafe fn portable_lane<F: LaneMap<N>, E: Lane, const N: usize, const U: u8>(
+    at: &Rows<E>,
+    steps: &Steps,
+    n: usize,
+    rows: usize,
+) {
     // `E` is `E::Portable` or what that wraps, transparently.
     let at = at.map(|at| at.cast::<E::Portable>());
     // SAFETY: the same contract.
-    unsafe { baseline::<AsLane<F>, E::Portable, N>(&at, steps, n, rows) }
+    unsafe { baseline::<AsLane<F>, E::Portable, N, U>(&at, steps, n, rows) }
 }
 
 /// At most 16 adjacent words of 32 bits, in an operand and in a register: `memcpy` of an unknown small length costs more
@@ -345,20 +377,24 @@ pub fn num_kernel<F: NumMap<N>, E: Num, const N: usize>() -> Kernel<E> {
 ///
 /// If the processor lacks `isa`.
 pub fn num_kernel_for<F: NumMap<N>, E: Num, const N: usize>(isa: Isa) -> Kernel<E> {
+    Kernel { ways: Ways { raw: num_raw::<F, E, N, 0>(isa), in_place: None }, uniform: None, sources: N }
+}
+
+/// The same as a function, for sources of which those of `U` have one value.
+fn num_raw<F: NumMap<N>, E: Num, const N: usize, const U: u8>(isa: Isa) -> Raw<E> {
     const { assert!(N >= 1 && N <= MAX_SOURCES, "a map has one to four arguments") };
-    let raw: Raw<E> = match isa {
+    // On a processor without the features of `isa` what is returned here is never reached.
+    match isa {
         _ if !runs(isa) => lacking(isa),
-        Isa::Portable => baseline::<AsNum<F>, E, N>,
+        Isa::Portable => baseline::<AsNum<F>, E, N, U>,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::<AsNum<F>, E, N>,
+        Isa::Avx2 => avx2::<AsNum<F>, E, N, U>,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::<AsNum<F>, E, N>,
+        Isa::Avx512 => avx512::<AsNum<F>, E, N, U>,
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => baseline::<AsNum<F>, E, N>,
+        Isa::Neon => baseline::<AsNum<F>, E, N, U>,
         _ => lacking(isa),
-    };
-    // On a processor without the features of `isa` this is not reached.
-    Kernel { raw, in_place: None, sources: N }
+    }
 }
 
 /// The kernel of a float op for [`isa()`](crate::isa()).
@@ -388,18 +424,21 @@ pub fn lane_kernel<F: LaneMap<N>, E: Lane, const N: usize>() -> Kernel<E> {
 ///
 /// If the processor lacks `isa`.
 pub fn lane_kernel_for<F: LaneMap<N>, E: Lane, const N: usize>(isa: Isa) -> Kernel<E> {
+    Kernel { ways: Ways { raw: lane_raw::<F, E, N, 0>(isa), in_place: None }, uniform: None, sources: N }
+}
+
+/// The same as a function, for sources of which those of `U` have one value.
+fn lane_raw<F: LaneMap<N>, E: Lane, const N: usize, const U: u8>(isa: Isa) -> Raw<E> {
     const { assert!(N >= 1 && N <= MAX_SOURCES, "a map has one to four arguments") };
-    let raw: Raw<E> = match isa {
+    match isa {
         _ if !runs(isa) => lacking(isa),
-        Isa::Portable => portable_lane::<F, E, N>,
+        Isa::Portable => portable_lane::<F, E, N, U>,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::<AsLane<F>, E, N>,
+        Isa::Avx2 => avx2::<AsLane<F>, E, N, U>,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::<AsLane<F>, E, N>,
+        Isa::Avx512 => avx512::<AsLane<F>, E, N, U>,
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => baseline::<AsLane<F>, E, N>,
+        Isa::Neon => baseline::<AsLane<F>, E, N, U>,
         _ => lacking(isa),
-    };
-    // On a processor without the features of `isa` this is not reached.
-    Kernel { raw, in_place: None, sources: N }
+    }
 }

@@ -20,7 +20,7 @@ mod reduce;
 mod registry;
 mod slice;
 mod sort;
-mod table;
+pub(crate) mod table;
 mod views;
 
 pub(crate) use along::Along;

@@ -5,11 +5,11 @@ use super::fuse::map_of;
 use super::graph::Graph;
 use super::lower::{Lower, Place};
 use crate::dtype::DType;
-use crate::ops::Row;
+use crate::ops::{Kernels, Row, table};
 use smallvec::SmallVec;
 use wengert_kernels::{
     Arith, Kernel, Load, MAX_SOURCES, Source, Store, TileLane, TileOp, TileProgram, arith_kernel, pair_kernel,
-    products_kernel,
+    products_kernel, quotient_kernel, root_kernel, square_kernel,
 };
 
 impl Lower<'_> {
@@ -124,9 +124,19 @@ enum Code {
     Pair { first: Arith, second: Arith, place: usize },
     /// `last(x·y, z·w)`.
     Products { last: Arith },
+    /// `x·y + (z·w)·z`.
+    Square,
+    /// What only floats have.
+    Float(&'static Kernels),
 }
 
-/// The calls of a group: one a member, but for arithmetic operations that only the next one uses.
+/// `√x·y + z`.
+static ROOT: Kernels = Kernels { f32: root_kernel, f64: root_kernel, i64: None };
+
+/// `z - (x / y)·w`.
+static QUOTIENT: Kernels = Kernels { f32: quotient_kernel, f64: quotient_kernel, i64: None };
+
+/// The calls of a group: one a member, but for operations that a later one, which alone uses them, does in the same call.
 fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
     let mut uses = vec![0usize; members.len()];
     let index = |id: usize| members.binary_search(&id).ok();
@@ -137,38 +147,68 @@ fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
     for id in members {
         let node = &graph.nodes[*id];
         let row = map_of(node).expect("the members of a group are elementwise").0;
-        // The place and the operation of an argument that is arithmetic and needed for this alone.
-        let part = |steps: &[Option<Step>], argument: usize| {
-            let id = node.inputs[argument];
+        // The call that computes a value for this one alone, and its place.
+        let alone = |id: usize| {
             let member = index(id).filter(|m| uses[*m] == 1 && !stored.contains(&id))?;
-            match steps[member].as_ref()?.code {
-                Code::Row(row) => Some((member, row.arith?)),
-                Code::Pair { .. } | Code::Products { .. } => None,
-            }
+            Some((member, steps[member].as_ref()?))
         };
-        let parts = [0, 1].map(|argument| row.arith.and_then(|_| part(&steps, argument)));
-        let mut take = |member: usize| steps[member].take().expect("just looked at").sources;
-        let (sources, code) = match (row.arith, parts) {
-            (Some(last), [Some((left, Arith::Mul)), Some((right, Arith::Mul))]) => {
-                let mut sources = take(left);
-                sources.extend(take(right));
-                (sources, Code::Products { last })
-            }
-            (Some(second), [Some((member, first)), _]) => {
-                let mut sources = take(member);
-                sources.push(node.inputs[1]);
-                (sources, Code::Pair { first, second, place: 0 })
-            }
-            (Some(second), [None, Some((member, first))]) => {
-                let mut sources = take(member);
-                sources.push(node.inputs[0]);
-                (sources, Code::Pair { first, second, place: 1 })
-            }
-            _ => (node.inputs.iter().copied().collect(), Code::Row(row)),
-        };
+        let (taken, sources, code) = row
+            .arith
+            .and_then(|last| joined(last, &node.inputs, &alone))
+            .unwrap_or_else(|| (SmallVec::new(), node.inputs.iter().copied().collect(), Code::Row(row)));
+        for member in taken {
+            steps[member] = None;
+        }
         steps.push(Some(Step { id: *id, sources, code }));
     }
     steps.into_iter().flatten().collect()
+}
+
+/// The call that does `last` on two values and the operations that computed them, if it can: the steps it takes in, its sources,
+/// and what it computes. `alone` finds the step of a value that nothing else uses.
+fn joined<'s>(
+    last: Arith,
+    inputs: &[usize],
+    alone: &impl Fn(usize) -> Option<(usize, &'s Step)>,
+) -> Option<(SmallVec<[usize; 2]>, SmallVec<[usize; MAX_SOURCES]>, Code)> {
+    let [a, b] = *inputs else { return None };
+    let arith = |argument: usize| {
+        let (member, step) = alone(argument)?;
+        match step.code {
+            Code::Row(row) => Some((member, &step.sources, row.arith?)),
+            _ => None,
+        }
+    };
+    // An operation of the table in a product with a value: the steps of both, the operation's sources, the value.
+    let factor = |argument: usize, row: &'static Row| {
+        let (product, sources, Arith::Mul) = arith(argument)? else { return None };
+        let (member, step) = alone(sources[0])?;
+        let fits = matches!(step.code, Code::Row(own) if std::ptr::eq(own, row));
+        fits.then(|| (SmallVec::from_slice(&[product, member]), &step.sources, sources[1]))
+    };
+    if let (Arith::Add, Some((left, x, Arith::Mul)), Some((right, step))) = (last, arith(a), alone(b)) {
+        let product = matches!(step.code, Code::Pair { first: Arith::Mul, second: Arith::Mul, place: 0 });
+        if product && step.sources[0] == step.sources[2] {
+            let sources = SmallVec::from_slice(&[x[0], x[1], step.sources[0], step.sources[1]]);
+            return Some((SmallVec::from_slice(&[left, right]), sources, Code::Square));
+        }
+    }
+    if let (Some((left, x, Arith::Mul)), Some((right, z, Arith::Mul))) = (arith(a), arith(b)) {
+        let sources = x.iter().chain(z).copied().collect();
+        return Some((SmallVec::from_slice(&[left, right]), sources, Code::Products { last }));
+    }
+    if let (Arith::Sub, Some((taken, x, w))) = (last, factor(b, &table::DIV)) {
+        return Some((taken, SmallVec::from_slice(&[x[0], x[1], w, a]), Code::Float(&QUOTIENT)));
+    }
+    if let (Arith::Add, Some((taken, x, y))) = (last, factor(a, &table::SQRT)) {
+        return Some((taken, SmallVec::from_slice(&[x[0], y, b]), Code::Float(&ROOT)));
+    }
+    let pair =
+        |(member, sources, first): (usize, &SmallVec<[usize; MAX_SOURCES]>, Arith), other: usize, place: usize| {
+            let sources = sources.iter().copied().chain([other]).collect();
+            (SmallVec::from_slice(&[member]), sources, Code::Pair { first, second: last, place })
+        };
+    arith(a).map(|part| pair(part, b, 0)).or_else(|| arith(b).map(|part| pair(part, a, 1)))
 }
 
 /// The registers of a group: one for each step, reused after the last use.
@@ -243,6 +283,8 @@ impl TilePlan<'_> {
                     Code::Row(row) => row.arith.map_or_else(|| kernel(&row.kernels), arith_kernel),
                     Code::Pair { first, second, place } => pair_kernel(first, second, place),
                     Code::Products { last } => products_kernel(last),
+                    Code::Square => square_kernel(),
+                    Code::Float(kernels) => kernel(kernels),
                 };
                 TileOp { kernel, dst: self.registers.of(step.id), src }
             })

@@ -3,7 +3,7 @@
 //! A loop over slices cannot say that: two of them would overlap. Here some vectors of each source are read, and only then
 //! their results are written, which LLVM keeps in vector registers for plain arithmetic.
 
-use super::{AsNum, Eval, Kernel, NumMap, Raw, Rows, Steps, block, num_kernel};
+use super::{Eval, Raw, Rows, Steps, block, is_uniform};
 use crate::isa::{Isa, isa};
 use crate::lane::Num;
 
@@ -15,16 +15,15 @@ const fn chunk<E>() -> usize {
     4 * block::<E>()
 }
 
-/// The kernel of a numeric op for [`isa()`](crate::isa()), which can run in place.
-pub(super) fn in_place_kernel<F: NumMap<N>, E: Num, const N: usize>() -> Kernel<E> {
-    let raw: Raw<E> = match isa() {
+/// The form of a map for [`isa()`](crate::isa()) that runs in place, for sources of which those of `U` have one value.
+pub(super) fn in_place<M: Eval<E, N>, E: Num, const N: usize, const U: u8>() -> Raw<E> {
+    match isa() {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::<AsNum<F>, E, N>,
+        Isa::Avx2 => avx2::<M, E, N, U>,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::<AsNum<F>, E, N>,
-        _ => baseline::<AsNum<F>, E, N>,
-    };
-    Kernel { in_place: Some(raw), ..num_kernel::<F, E, N>() }
+        Isa::Avx512 => avx512::<M, E, N, U>,
+        _ => baseline::<M, E, N, U>,
+    }
 }
 
 /// Computes `len` elements, at most a chunk.
@@ -32,12 +31,17 @@ pub(super) fn in_place_kernel<F: NumMap<N>, E: Num, const N: usize>() -> Kernel<
 /// # Safety
 /// So many elements may be read at each source and written at the result, which may be one of them.
 #[inline(always)]
-unsafe fn compute<M: Eval<E, N>, E: Num, const N: usize>(at: Rows<E>, len: usize) {
+unsafe fn compute<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(at: Rows<E>, len: usize) {
     let mut sources = [[E::ZERO; MAX_CHUNK]; N];
     let mut results = [E::ZERO; MAX_CHUNK];
-    for (source, at) in sources.iter_mut().zip(&at[1..]) {
-        // SAFETY: by the contract; `len` is not above the array's.
-        unsafe { at.cast_const().copy_to_nonoverlapping(source.as_mut_ptr(), len) };
+    for (i, (source, at)) in sources.iter_mut().zip(&at[1..]).enumerate() {
+        // SAFETY: by the contract; `len` is at least 1 and not above the array's.
+        unsafe {
+            match is_uniform(U, i) {
+                true => *source = [**at; MAX_CHUNK],
+                false => at.cast_const().copy_to_nonoverlapping(source.as_mut_ptr(), len),
+            }
+        }
     }
     for (i, result) in results[..chunk::<E>()].iter_mut().enumerate() {
         let mut x = [E::ZERO; N];
@@ -53,7 +57,7 @@ unsafe fn compute<M: Eval<E, N>, E: Num, const N: usize>(at: Rows<E>, len: usize
 /// # Safety
 /// As [`Raw`] in place.
 #[inline(always)]
-unsafe fn run<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
+unsafe fn run<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
     let whole = n - n % chunk::<E>();
     for row in 0..rows {
         let mut at = *at;
@@ -62,11 +66,11 @@ unsafe fn run<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps
         }
         for i in (0..whole).step_by(chunk::<E>()) {
             // SAFETY: a chunk of this row.
-            unsafe { compute::<M, E, N>(at.map(|at| at.wrapping_add(i)), chunk::<E>()) };
+            unsafe { compute::<M, E, N, U>(at.map(|at| at.wrapping_add(i)), chunk::<E>()) };
         }
         if whole < n {
             // SAFETY: the rest of this row.
-            unsafe { compute::<M, E, N>(at.map(|at| at.wrapping_add(whole)), n - whole) };
+            unsafe { compute::<M, E, N, U>(at.map(|at| at.wrapping_add(whole)), n - whole) };
         }
     }
 }
@@ -75,9 +79,9 @@ unsafe fn run<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps
 macro_rules! driver {
     ($(#[$attribute:meta])* $kernel:ident) => {
         $(#[$attribute])*
-        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
+        unsafe fn $kernel<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(at: &Rows<E>, steps: &Steps, n: usize, rows: usize) {
             // SAFETY: the same contract.
-            unsafe { run::<M, E, N>(at, steps, n, rows) }
+            unsafe { run::<M, E, N, U>(at, steps, n, rows) }
         }
     };
 }

@@ -221,7 +221,7 @@ impl<E: Num + Pod> Bound<E> {
         let waits = |i: usize, store: &Store| {
             let writer = program.sinks.iter().position(|sink| *sink == Some(i)).unwrap_or(0);
             let [own, later @ ..] = &program.ops[writer..] else { return false };
-            in_place(store, own) && own.kernel.in_place().is_none() || later.iter().any(|op| in_place(store, op))
+            in_place(store, own) && own.kernel.ways(0).in_place.is_none() || later.iter().any(|op| in_place(store, op))
         };
         let mut waiting = smallvec::SmallVec::<[bool; 32]>::new();
         for (i, (sink, store)) in program.stores.iter().enumerate() {
@@ -251,12 +251,16 @@ impl<E: Num + Pod> Bound<E> {
                 steps[operand] = self.moving[moving as usize].row;
                 self.uses.push(Use { operand: (call * OPERANDS + operand) as u32, moving });
             };
+            let mut same = 0;
             for (operand, source) in (1..).zip(op.src) {
                 match source {
                     Source::None => {}
                     Source::Input(i) => match &program.feeds[i as usize] {
                         (Feed::Direct, _) => in_memory(&mut steps, operand, moving_of[0][i as usize]),
-                        (Feed::Constant, _) => rows[operand] = feed(i as usize),
+                        (Feed::Constant, _) => {
+                            rows[operand] = feed(i as usize);
+                            same |= 1 << (operand - 1);
+                        }
                         (Feed::Gather, _) => (rows[operand], steps[operand]) = (feed(i as usize), step),
                     },
                     Source::Register(r) => match held[r as usize] {
@@ -271,7 +275,8 @@ impl<E: Num + Pod> Bound<E> {
                 None => (rows[0], steps[0]) = (register(op.dst as usize), step),
             }
             let in_place = sink.is_some_and(|store| in_place(&program.stores[store].1, op));
-            let raw = op.kernel.in_place().filter(|_| in_place).unwrap_or(op.kernel.raw());
+            let ways = op.kernel.ways(same);
+            let raw = ways.in_place.filter(|_| in_place).unwrap_or(ways.raw);
             self.calls.push((raw, steps));
             self.rows.push(rows);
         }
