@@ -29,7 +29,8 @@ impl<T: Copy + Default> Shelf<T> {
         Some(self.buffers.remove(found))
     }
 
-    fn give(&mut self, buffer: Storage<T>) {
+    fn give(&mut self, mut buffer: Storage<T>) {
+        buffer.outdate();
         let bytes = buffer.len() * size_of::<T>();
         if !(SMALLEST..=MOST).contains(&bytes) {
             return;

@@ -4,7 +4,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::Pooled;
 use crate::shape::{Shape, Strides, for_each_offset};
-use crate::storage::Storage;
+use crate::storage::{Storage, Version};
 use std::sync::Arc;
 
 /// An n-dimensional array with a run-time element type.
@@ -72,6 +72,11 @@ impl Buffer {
     /// Tells buffers apart.
     pub(crate) fn address(&self) -> usize {
         with_buffer!(self, v => Arc::as_ptr(v).addr())
+    }
+
+    /// The version of its elements.
+    pub(crate) fn version(&self) -> Version {
+        with_buffer!(self, v => v.version())
     }
 
     /// How many tensors share the buffer.

@@ -199,15 +199,6 @@ impl Block {
         })
     }
 
-    /// The most bytes of packed matrices that the loops of a run hold at once.
-    pub(crate) fn packed_bytes(&self) -> usize {
-        let one = |instr: &Instr| match instr {
-            Instr::Loop(inside) => inside.packed_bytes(),
-            _ => 0,
-        };
-        self.code.iter().map(one).max().unwrap_or(0)
-    }
-
     /// About the nanoseconds that a run takes.
     pub(crate) fn cost(&self) -> usize {
         let one = |instr: &Instr| match instr {

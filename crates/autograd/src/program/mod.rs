@@ -47,6 +47,8 @@ pub(crate) use lines::LineInstr;
 pub use listing::{Instruction, Operation, ProgramView};
 pub(crate) use lower::{Lower, Place};
 pub(crate) use opaque::OpaqueInstr;
+#[cfg(test)]
+pub(crate) use packs::PACKED;
 pub use profile::{Profile, ProfileEntry};
 pub(crate) use replace::replace;
 #[cfg(test)]

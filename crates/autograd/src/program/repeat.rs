@@ -18,7 +18,7 @@ impl Machine<'_, '_, '_> {
             .zip(&frames)
             .map(|(shard, body)| {
                 let code = shard.block.code.iter();
-                code.map(|instr| packed.number(instr, shard, inside.steps, body, &self.memory, self.spare)).collect()
+                code.map(|instr| packed.number(instr, shard, inside.steps, body, self)).collect()
             })
             .collect();
         let packs: Vec<Vec<Option<&Packed>>> =

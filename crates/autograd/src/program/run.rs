@@ -7,6 +7,7 @@ use super::trace::{Values, Watch};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::Random;
+use crate::storage::Version;
 use crate::tape::LeafValue;
 use crate::tensor::{Buffer, Tensor, with_buffer};
 use smallvec::SmallVec;
@@ -101,6 +102,7 @@ fn run_in(
             Buffer::F64(v) => Arc::make_mut(v).fill(f64::NAN),
         });
     }
+    let mut shared: SmallVec<[(u32, u32); 16]> = SmallVec::new();
     let arena = memory.lend(bytes);
     let number_region = memory.share(&numbers);
     let output_regions: Vec<u32> =
@@ -118,13 +120,14 @@ fn run_in(
                 }
                 let (buffer, offset) = leaf(leaves, ordinal).parts();
                 let region = with_buffer!(buffer, v => memory.share(&v[..]));
+                shared.push((region, ordinal));
                 Address { region, byte: offset * leaf(leaves, ordinal).dtype().size() }
             }
             Home::Port => unreachable!("a program has no ports"),
         })
         .collect();
     let Workspace { scratch, packs: spare, .. } = workspace;
-    let mut machine = Machine { memory, scratch, spare, leaves, watch, first_step: 0 };
+    let mut machine = Machine { memory, shared, scratch, spare, leaves, watch, first_step: 0 };
     let packs: SmallVec<[Option<&Packed>; 16]> = packs.iter().map(Option::as_ref).collect();
     machine.block(block, &frame, &packs)?;
     drop(machine);
@@ -188,6 +191,8 @@ pub(super) fn span(frame: &[Address], dtype: DType, buf: Buf, offset: usize, len
 
 pub(super) struct Machine<'m, 's, 'w> {
     pub memory: Memory<'m>,
+    /// The regions that are leaves, and which.
+    pub shared: SmallVec<[(u32, u32); 16]>,
     pub scratch: &'s mut Vec<Scratch>,
     pub spare: &'s mut Spare,
     pub leaves: &'m [LeafValue],
@@ -197,6 +202,12 @@ pub(super) struct Machine<'m, 's, 'w> {
 }
 
 impl Machine<'_, '_, '_> {
+    /// The version of what a region holds, if that is a leaf's buffer, which does not change during the run.
+    pub(super) fn version(&self, region: u32) -> Option<Version> {
+        let (_, ordinal) = self.shared.iter().find(|(shared, _)| *shared == region)?;
+        Some(leaf(self.leaves, *ordinal).parts().0.version())
+    }
+
     /// Runs a block; `packs` holds the packed right operands of its products, by instruction.
     pub(super) fn block(&mut self, block: &Block, frame: &[Address], packs: &[Option<&Packed>]) -> Result<()> {
         for (at, instr) in block.code.iter().enumerate() {

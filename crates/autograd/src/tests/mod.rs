@@ -12,6 +12,7 @@ mod facts;
 mod families;
 mod fuzz;
 mod own;
+mod packs;
 mod recipe;
 mod segments;
 mod selections;

@@ -85,8 +85,13 @@ impl<E: GemmElem> PackedB<E> {
 
     /// Bytes that a matrix `[k, n]` takes once it is packed for products of `rows` rows.
     pub fn bytes_for(k: usize, n: usize, rows: usize) -> usize {
-        let width = n.next_multiple_of(E::kernels(isa()).panel_for(rows, n));
+        let width = n.next_multiple_of(Self::panel_for(n, rows));
         (k * width * size_of::<E>()).next_multiple_of(size_of::<Line>())
+    }
+
+    /// The columns of a panel of a matrix of `n` columns that is packed for products of `rows` rows: its layout.
+    pub fn panel_for(n: usize, rows: usize) -> usize {
+        E::kernels(isa()).panel_for(rows, n)
     }
 
     /// Bytes of memory that it holds.
