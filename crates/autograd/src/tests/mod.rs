@@ -11,6 +11,7 @@ mod every;
 mod facts;
 mod families;
 mod fuzz;
+mod joined;
 mod own;
 mod packs;
 mod recipe;
