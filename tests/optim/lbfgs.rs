@@ -121,6 +121,18 @@ fn without_a_finite_step_nothing_is_lost_and_nothing_converged() -> Result<()> {
 }
 
 #[test]
+fn evaluations_that_end_in_a_search_are_no_minimum() -> Result<()> {
+    let p = vector(&[-1.2, 1.0])?;
+    let before = p.value();
+    // The first step is far too long, and there is no time to find a shorter one.
+    let lbfgs = Lbfgs::new().lr(1e4).evaluations(3);
+    let found = lbfgs.minimize(&p, || rosenbrock(&Tape::new(), &p).backward())?;
+    assert!(!found.converged && found.evaluations == 4 && found.gradient > 1.0, "{found:?}");
+    assert!(p.value().bit_eq(&before));
+    Ok(())
+}
+
+#[test]
 fn gradients_too_large_for_their_products() -> Result<()> {
     let p = vector(&[1e200, 1.0])?;
     let before = p.value();

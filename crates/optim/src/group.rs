@@ -2,7 +2,8 @@
 
 use wengert_autograd::{Error, ErrorKind, Param, Result};
 
-/// What is different for the parameters of a group; see [`Optimizer::group`](crate::Optimizer::group).
+/// What is different for the parameters of a group; see [`Optimizer::group`](crate::Optimizer::group). Numbers of the transform:
+/// [`Optimizer::group_rule`](crate::Optimizer::group_rule).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Group {
     /// Multiplies the learning rate, so that a schedule acts on all groups.

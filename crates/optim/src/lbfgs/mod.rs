@@ -93,7 +93,7 @@ impl Lbfgs {
         Lbfgs { iterations, ..self }
     }
 
-    /// With at most so many evaluations of the loss; without, 5/4 of the number of steps.
+    /// With at most so many evaluations of the loss, of which the last search may take one more; without, 5/4 of the number of steps.
     pub fn evaluations(self, evaluations: usize) -> Lbfgs {
         Lbfgs { evaluations: Some(evaluations), ..self }
     }
@@ -193,7 +193,9 @@ impl Lbfgs {
             let (found, used) = search(along, start, first, largest(&d), most - evaluations, self.least_change)?;
             evaluations += used;
             non_finite += walls;
-            if walls > 0 && found.at == 0.0 {
+            // Nothing better: a minimum, unless there were only losses that are not finite, or the evaluations ended.
+            if found.at == 0.0 {
+                converged = walls == 0 && evaluations < most;
                 break;
             }
             *x = moved(x, found.at, &d);
