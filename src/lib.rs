@@ -24,8 +24,8 @@ pub mod prelude {
     };
     pub use wengert_optim::schedule::{self, Schedule};
     pub use wengert_optim::{
-        Accumulate, Adadelta, Adagrad, Adam, Adamax, Asgd, Average, Group, Lbfgs, Lion, Muon, NAdam, Optimizer, RAdam,
-        RmsProp, Rprop, Sgd, Transform, clip_grad_norm, clip_grad_value,
+        Accumulate, Adadelta, Adagrad, Adam, Adamax, Asgd, Average, ClipAdaptive, ClipNorm, ClipValue, Group, Lbfgs,
+        Lion, Muon, NAdam, Optimizer, RAdam, RmsProp, Rprop, Sgd, Transform, clip_grad_norm, clip_grad_value,
     };
 }
 

@@ -8,7 +8,8 @@ use wengert::prelude::*;
 
 /// Five steps on matrices of more than a tile; with `hold` everything that a step could overwrite has another owner.
 /// Gives the parameters and the state, and how many of them the last step left where they were.
-fn stepped<R: Transform>(mut optimizer: Optimizer<R>, hold: bool) -> Result<(Vec<Tensor>, usize)> {
+fn stepped<R: Transform>(mut optimizer: Optimizer<R>, dtype: DType, hold: bool) -> Result<(Vec<Tensor>, usize)> {
+    let data = |shape: &[usize], seed| data(shape, seed).cast(dtype);
     let net = [Param::new(data(&[70, 33], 1)), Param::new(data(&[33, 70], 2)), Param::new(data(&[601], 3))];
     let values = |optimizer: &Optimizer<R>| -> Result<Vec<Tensor>> {
         let state = optimizer.state(&net)?.into_iter().map(|(_, value)| value);
@@ -17,7 +18,12 @@ fn stepped<R: Transform>(mut optimizer: Optimizer<R>, hold: bool) -> Result<(Vec
     let places = |optimizer: &Optimizer<R>| -> Result<Vec<_>> {
         // Counters and products over time are single numbers.
         let large = values(optimizer)?.into_iter().filter(|value| value.numel() > 1);
-        large.map(|value| Ok(value.as_slice::<f64>()?.as_ptr())).collect()
+        large
+            .map(|value| match dtype {
+                DType::F32 => Ok(value.as_slice::<f32>()?.as_ptr() as usize),
+                _ => Ok(value.as_slice::<f64>()?.as_ptr() as usize),
+            })
+            .collect()
     };
     let (mut held, mut seen) = (Vec::new(), Vec::new());
     let mut stayed = 0;
@@ -42,8 +48,13 @@ fn stepped<R: Transform>(mut optimizer: Optimizer<R>, hold: bool) -> Result<(Vec
 #[test]
 fn steps_are_in_place_and_have_the_same_bits_elsewhere() -> Result<()> {
     fn compare<R: Transform + Clone>(name: &str, optimizer: Optimizer<R>, share: f64) -> Result<()> {
-        let (own, stayed) = stepped(optimizer.clone(), false)?;
-        let (apart, moved) = stepped(optimizer, true)?;
+        compare_in(name, optimizer.clone(), DType::F64, share)?;
+        compare_in(name, optimizer, DType::F32, share)
+    }
+
+    fn compare_in<R: Transform + Clone>(name: &str, optimizer: Optimizer<R>, dtype: DType, share: f64) -> Result<()> {
+        let (own, stayed) = stepped(optimizer.clone(), dtype, false)?;
+        let (apart, moved) = stepped(optimizer, dtype, true)?;
         assert!(own.iter().zip(&apart).all(|(a, b)| a.bit_eq(b)), "{name}");
         let frozen = (name == "muon") as usize;
         assert_eq!(moved, frozen, "{name}: what others hold was overwritten");

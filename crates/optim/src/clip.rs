@@ -7,6 +7,22 @@ use wengert_autograd::{
     DType, Error, ErrorKind, Gradients, Last, ParamId, ParamTree, Place, Result, Tape, Tensor, Var,
 };
 
+/// What a norm of gradients is, for [`clip_grad_norm_with`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormOptions {
+    /// The order p of the norm `(Σ_i |g_i|^p)^(1/p)`: a number above 0. Infinity stands for the largest absolute value.
+    pub norm_type: f64,
+    /// Whether a norm that is infinite or NaN is an error.
+    pub error_if_non_finite: bool,
+}
+
+impl Default for NormOptions {
+    /// The 2-norm, whatever it is.
+    fn default() -> NormOptions {
+        NormOptions { norm_type: 2.0, error_if_non_finite: false }
+    }
+}
+
 /// Scales all gradients of a module so that their common 2-norm is at most `max_norm`; returns the norm before.
 ///
 /// ```text
@@ -14,19 +30,62 @@ use wengert_autograd::{
 /// ```
 ///
 /// as PyTorch's `clip_grad_norm_` (Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
-/// networks"). Gradients that are not finite make the norm not finite: see what it returns. [`ClipNorm`] does so within an
-/// optimizer's step.
+/// networks"). Gradients that are not finite make the norm not finite: see what it returns, or let
+/// [`clip_grad_norm_with`] refuse it.
+///
+/// All parameters of the module that have a gradient count, those that an optimizer has
+/// [frozen](crate::Optimizer::freeze) as well: this function knows of no optimizer. [`ClipNorm`], within an optimizer's step, sees
+/// what the step updates, and so does PyTorch, where a frozen parameter has no gradient.
 ///
 /// # Errors
 /// If `max_norm` is negative or not a number, or a gradient does not fit its parameter.
 #[track_caller]
 pub fn clip_grad_norm(module: &impl ParamTree, gradients: &mut Gradients, max_norm: f64) -> Result<f64> {
-    bound("clip_grad_norm", "greatest norm", max_norm)?;
-    let params = fitting("clip_grad_norm", module, gradients)?;
+    clip_grad_norm_with(module, gradients, max_norm, NormOptions::default())
+}
+
+/// [`clip_grad_norm`] with another norm, or one that must be finite; as PyTorch's `norm_type` and `error_if_nonfinite`.
+///
+/// ```
+/// use wengert_autograd::{Param, Tape, Tensor};
+/// use wengert_optim::{NormOptions, clip_grad_norm_with};
+/// let p = Param::new(Tensor::from_slice(&[3.0f64, -4.0], [2])?);
+/// let mut gradients = { Tape::new().param(&p).square().sum().backward()? };
+/// let largest = NormOptions { norm_type: f64::INFINITY, error_if_non_finite: true };
+/// assert_eq!(clip_grad_norm_with(&p, &mut gradients, 1.0, largest)?, 8.0);
+/// assert!((gradients.get(&p).unwrap().to_f64_vec()[0] - 0.75).abs() < 1e-6);
+/// # Ok::<(), wengert_autograd::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`clip_grad_norm`]; if the order is not above 0, or the norm is not finite and must be. The gradients stay then.
+#[track_caller]
+pub fn clip_grad_norm_with(
+    module: &impl ParamTree,
+    gradients: &mut Gradients,
+    max_norm: f64,
+    options: NormOptions,
+) -> Result<f64> {
+    const OP: &str = "clip_grad_norm";
+    bound(OP, "greatest norm", max_norm)?;
+    let order = options.norm_type;
+    if order.is_nan() || order <= 0.0 {
+        let found = format!("the order of the norm is {order}, expected a number above 0");
+        return Err(Error::new(ErrorKind::Value, OP, found, "2 is usual"));
+    }
+    let params = fitting(OP, module, gradients)?;
     let tape = Tape::inference();
     let clipped: Vec<ParamId> = params.iter().map(|(_, param, _)| param.id()).collect();
     let all: Vec<Var<'_>> = params.into_iter().map(|(.., gradient)| tape.constant(gradient)).collect();
-    let Some(norm) = common_norm(&all) else { return Ok(0.0) };
+    let Some(norm) = common_norm(&all, order) else { return Ok(0.0) };
+    if options.error_if_non_finite {
+        let norm = norm.item()?;
+        if !norm.is_finite() {
+            let found = format!("the norm of the gradients is {norm}");
+            let remedy = "look for its origin with Tape::detect_anomaly, or leave such steps out";
+            return Err(Error::new(ErrorKind::NonFinite, OP, found, remedy));
+        }
+    }
     let mut asked = vec![norm];
     asked.extend(scaled_to(&all, norm, max_norm));
     let last = tape.last(&asked)?;
@@ -74,10 +133,28 @@ fn bound(op: &str, name: &str, value: f64) -> Result<()> {
     Err(Error::new(ErrorKind::Value, op, found, "1 is usual"))
 }
 
-/// The 2-norm of all elements of all gradients, F64; `None` if there are none.
-fn common_norm<'t>(gradients: &[Var<'t>]) -> Option<Var<'t>> {
-    let squares = gradients.iter().map(|g| g.square().sum().cast(DType::F64));
-    Some(squares.reduce(|a, b| a + b)?.sqrt())
+/// The norm of all elements of all gradients, F64; `None` if there are none.
+fn common_norm<'t>(gradients: &[Var<'t>], order: f64) -> Option<Var<'t>> {
+    if order == f64::INFINITY {
+        // Of no elements there is no largest.
+        let all = gradients.iter().filter(|g| !g.shape().is_ok_and(|shape| shape.numel() == 0));
+        let largest = all.map(|g| g.abs().max_axes(()).cast(DType::F64));
+        return largest.reduce(|a, b| a.maximum(b));
+    }
+    let powers = gradients.iter().map(|g| {
+        let power = match order {
+            1.0 => g.abs(),
+            2.0 => g.square(),
+            _ => g.abs().powf(order),
+        };
+        power.sum().cast(DType::F64)
+    });
+    let sum = powers.reduce(|a, b| a + b)?;
+    Some(match order {
+        1.0 => sum,
+        2.0 => sum.sqrt(),
+        _ => sum.powf(1.0 / order),
+    })
 }
 
 /// The gradients times `min(1, greatest / (norm + 1e-6))`.
@@ -87,7 +164,8 @@ fn scaled_to<'t>(gradients: &[Var<'t>], norm: Var<'t>, greatest: f64) -> Vec<Var
     gradients.iter().map(|g| g.dtype().map_or(*g, |dtype| *g * factor.cast(dtype))).collect()
 }
 
-/// Scales all gradients so that their common 2-norm is at most this; see [`clip_grad_norm`].
+/// Scales all gradients of a step so that their common 2-norm is at most this; see [`clip_grad_norm`]. Parameters that are frozen, or have no
+/// gradient, do not count.
 #[derive(Clone, Copy, Debug)]
 pub struct ClipNorm(pub f64);
 
@@ -107,7 +185,7 @@ impl Transform for ClipNorm {
     }
 
     fn update_all<'t>(&self, _: &[At<'t>], gradients: Vec<Var<'t>>, states: Vec<()>) -> (Vec<Var<'t>>, Vec<()>) {
-        match common_norm(&gradients) {
+        match common_norm(&gradients, 2.0) {
             Some(norm) => (scaled_to(&gradients, norm, self.0), states),
             None => (gradients, states),
         }

@@ -2,7 +2,8 @@
 
 use wengert_autograd::{Error, ErrorKind, Param, Result};
 
-/// What is different for the parameters of a group; see [`Optimizer::group`](crate::Optimizer::group).
+/// What is different for the parameters of a group; see [`Optimizer::group`](crate::Optimizer::group). Numbers of the transform:
+/// [`Optimizer::group_rule`](crate::Optimizer::group_rule).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Group {
     /// Multiplies the learning rate, so that a schedule acts on all groups.
@@ -40,19 +41,26 @@ impl Groups {
         for (pattern, group) in &self.0 {
             let factors = [("factor of the learning rate", group.lr), ("factor of the decay", group.decay)];
             crate::settings::from_zero(op, &factors)?;
-            if !params.iter().any(|(name, _)| matches(pattern, name)) {
-                let names: Vec<&str> = params.iter().take(8).map(|(name, _)| name.as_str()).collect();
-                let more = if params.len() > names.len() { ", .." } else { "" };
-                let found = format!("the pattern '{pattern}' matches no parameter: {}{more}", names.join(", "));
-                return Err(Error::new(ErrorKind::Value, op, found, "a * stands for any characters, dots as well"));
-            }
+            known(op, pattern, params)?;
         }
         Ok(())
     }
 }
 
+/// Checks that a pattern matches a parameter.
+#[track_caller]
+pub(crate) fn known(op: &str, pattern: &str, params: &[(String, Param)]) -> Result<()> {
+    if params.iter().any(|(name, _)| matches(pattern, name)) {
+        return Ok(());
+    }
+    let names: Vec<&str> = params.iter().take(8).map(|(name, _)| name.as_str()).collect();
+    let more = if params.len() > names.len() { ", .." } else { "" };
+    let found = format!("the pattern '{pattern}' matches no parameter: {}{more}", names.join(", "));
+    Err(Error::new(ErrorKind::Value, op, found, "a * stands for any characters, dots as well"))
+}
+
 /// Whether a name is of a pattern in which `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(start) else { return false };
     let mut parts = rest.split('*').peekable();

@@ -3,7 +3,7 @@
 use crate::optimizer::Optimizer;
 use crate::settings;
 use crate::transform::{At, Transform, average};
-use wengert_autograd::{Result, Var};
+use wengert_autograd::{Error, ErrorKind, Result, Var};
 use wengert_derive::Tree;
 
 /// Muon, momentum made orthogonal (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"), for matrices
@@ -13,7 +13,7 @@ use wengert_derive::Tree;
 /// m ← β·m + (1 − β)·g                      x = (1 − β)·g + β·m  if nesterov, else m
 /// x ← x / max(‖x‖, eps)
 /// x ← a·x + (b·xxᵀ + c·(xxᵀ)²)·x           five times, (a, b, c) = (3.4445, −4.775, 2.0315)
-/// p ← p − lr·√max(1, out / in)·x
+/// p ← p − lr·√max(1, out / in)·x           or another factor: AdjustLr
 /// ```
 ///
 /// The iteration brings every singular value near to 1. PyTorch computes it in bfloat16, this in the parameter's
@@ -39,12 +39,39 @@ pub struct MuonRule {
     pub iterations: usize,
     /// The least norm that a gradient is divided by.
     pub eps: f64,
+    /// The factor of the learning rate by the shape of a matrix.
+    pub adjust_lr: AdjustLr,
+}
+
+/// The factor of the learning rate of [`Muon`] for a matrix `[in, out]`, PyTorch's `adjust_lr_fn`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdjustLr {
+    /// `√max(1, out / in)` (`original`).
+    #[default]
+    Original,
+    /// `0.2·√max(in, out)`: updates about as large as AdamW's, so that its rate and decay can be used (`match_rms_adamw`; Liu et al. 2025,
+    /// "Muon is scalable for LLM training", equation 4).
+    MatchRmsAdamW,
+    /// `√(out / in)`: outputs change as much whatever the shape (`spectral_unclamped`).
+    SpectralUnclamped,
+}
+
+impl AdjustLr {
+    fn factor(self, input: usize, output: usize) -> f64 {
+        let (input, output) = (input.max(1) as f64, output as f64);
+        match self {
+            AdjustLr::Original => (output / input).max(1.0).sqrt(),
+            AdjustLr::MatchRmsAdamW => 0.2 * input.max(output).sqrt(),
+            AdjustLr::SpectralUnclamped => (output / input).sqrt(),
+        }
+    }
 }
 
 impl Default for MuonRule {
     fn default() -> MuonRule {
         let coefficients = (3.4445, -4.775, 2.0315);
-        MuonRule { momentum: 0.95, nesterov: true, coefficients, iterations: 5, eps: 1e-7 }
+        let adjust_lr = AdjustLr::Original;
+        MuonRule { momentum: 0.95, nesterov: true, coefficients, iterations: 5, eps: 1e-7, adjust_lr }
     }
 }
 
@@ -71,6 +98,24 @@ impl Muon {
         self.rule.iterations = iterations;
         self
     }
+
+    /// With other coefficients of the iteration.
+    pub fn coefficients(mut self, a: f64, b: f64, c: f64) -> Muon {
+        self.rule.coefficients = (a, b, c);
+        self
+    }
+
+    /// With another least norm that a gradient is divided by.
+    pub fn eps(mut self, eps: f64) -> Muon {
+        self.rule.eps = eps;
+        self
+    }
+
+    /// With another factor of the learning rate.
+    pub fn adjust_lr(mut self, adjust_lr: AdjustLr) -> Muon {
+        self.rule.adjust_lr = adjust_lr;
+        self
+    }
 }
 
 /// The state of [`Muon`].
@@ -90,7 +135,13 @@ impl Transform for MuonRule {
     #[track_caller]
     fn check(&self) -> Result<()> {
         settings::rates("Muon", &[("momentum", self.momentum)])?;
-        settings::from_zero("Muon", &[("eps", self.eps)])
+        settings::from_zero("Muon", &[("eps", self.eps)])?;
+        let (a, b, c) = self.coefficients;
+        if [a, b, c].iter().all(|coefficient| coefficient.is_finite()) {
+            return Ok(());
+        }
+        let found = format!("the coefficients of the iteration are {a}, {b} and {c}");
+        Err(Error::new(ErrorKind::Value, "Muon", found, "give finite numbers"))
     }
 
     fn init<'t>(&self, at: &At<'t>) -> MuonState<'t> {
@@ -110,8 +161,7 @@ impl Transform for MuonRule {
         let m = average(state.m, self.momentum, g);
         let x = if self.nesterov { average(m, self.momentum, g) } else { m };
         let u = self.orthogonal(x, shape[0] > shape[1]);
-        let ratio = (shape[1] as f64 / shape[0].max(1) as f64).max(1.0).sqrt();
-        (u * ratio, MuonState { m })
+        (u * self.adjust_lr.factor(shape[0], shape[1]), MuonState { m })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The driver of a transform: one step on all parameters of a module.
 
 use crate::fitting;
-use crate::group::{Group, Groups};
+use crate::group::{self, Group, Groups};
 use crate::settings;
 use crate::transform::{At, Transform};
 use std::collections::HashMap;
@@ -48,12 +48,16 @@ use wengert_autograd::{
 pub struct Optimizer<R> {
     /// The learning rate; may be changed between steps.
     pub lr: f64,
-    pub(crate) rule: R,
+    /// The transform, whose numbers may be changed between steps: `sgd.rule.momentum = 0.95`. What adds to the state, such as a
+    /// first momentum, belongs before the first step.
+    pub rule: R,
+    /// Transforms of groups of their own, under their patterns, in the order in which they were given.
+    own: Vec<(String, R)>,
     l2: f64,
     decay: f64,
     groups: Groups,
     non_finite: NonFinite,
-    skipped: u64,
+    pub(crate) skipped: u64,
     pub(crate) slots: HashMap<ParamId, Slot>,
 }
 
@@ -79,6 +83,7 @@ impl<R: Transform> Optimizer<R> {
         Optimizer {
             lr,
             rule: transform,
+            own: Vec::new(),
             l2: 0.0,
             decay: 0.0,
             groups: Groups::default(),
@@ -108,6 +113,25 @@ impl<R: Transform> Optimizer<R> {
         self
     }
 
+    /// With a transform of their own for the parameters whose name is of `pattern`: other betas, another eps or momentum, as PyTorch's
+    /// groups of parameters have them. It is independent of [`group`](Optimizer::group); here as well the last pattern that matches
+    /// counts.
+    ///
+    /// ```
+    /// use wengert_optim::{Adam, AdamRule, Group};
+    /// let slow = AdamRule { betas: (0.9, 0.9999), eps: 1e-6, ..Default::default() };
+    /// let adam = Adam::new(1e-3)
+    ///     .group("*.embedding", Group { lr: 0.1, ..Default::default() })
+    ///     .group_rule("*.embedding", slow);
+    /// ```
+    ///
+    /// The parameters of one pattern are transformed together: the norm of a [`ClipNorm`](crate::ClipNorm) in a chain is that of
+    /// their gradients alone.
+    pub fn group_rule(mut self, pattern: &str, transform: R) -> Self {
+        self.own.push((pattern.to_string(), transform));
+        self
+    }
+
     /// Leaves the parameters whose name is of `pattern` as they are. `freeze("*")` and then a
     /// [`group`](Optimizer::group) updates nothing but that group, so that two optimizers can share a module.
     pub fn freeze(self, pattern: &str) -> Self {
@@ -126,7 +150,7 @@ impl<R: Transform> Optimizer<R> {
         Optimizer { non_finite: NonFinite::Refuse, ..self }
     }
 
-    /// How many steps were left out since the optimizer was made.
+    /// How many steps were left out since the optimizer was made; part of the [state](Optimizer::state).
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -150,11 +174,12 @@ impl<R: Transform> Optimizer<R> {
         all.retain(|(name, ..)| !self.groups.of(name).frozen);
         let tape = Tape::inference();
         let (mut at, mut states, mut cotangents) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, param, gradient) in &all {
+        let rules: Vec<usize> = all.iter().map(|(name, ..)| self.rule_index(name)).collect();
+        for ((name, param, gradient), rule) in all.iter().zip(&rules) {
             let p = tape.constant(param.value());
             let slot = self.slots.get(&param.id());
             let place = self.at(name, p, None, slot.map_or(0, |slot| slot.steps) + 1);
-            let start = self.rule.init(&place);
+            let start = self.rule_at(*rule).init(&place);
             states.push(match slot {
                 Some(slot) => resumed(op, name, &tape, start, &slot.state)?,
                 None => start,
@@ -182,7 +207,7 @@ impl<R: Transform> Optimizer<R> {
             }
         }
         let mut asked = Vec::new();
-        let (params, states) = self.advance(&at, cotangents, states);
+        let (params, states) = self.advance(&at, &rules, cotangents, states);
         let lengths: Vec<usize> = states.iter().map(|state| state.leaves().len()).collect();
         for ((p, state), (name, ..)) in params.iter().zip(&states).zip(&all) {
             asked.push(p.within(format_args!("the update of '{name}'")));
@@ -221,7 +246,20 @@ impl<R: Transform> Optimizer<R> {
         let settings = [("learning rate", self.lr), ("L2 penalty", self.l2), ("decoupled decay", self.decay)];
         settings::from_zero(op, &settings)?;
         self.rule.check()?;
+        for (pattern, rule) in &self.own {
+            rule.check()?;
+            group::known(op, pattern, params)?;
+        }
         self.groups.check(op, params)
+    }
+
+    /// Which transform a parameter has: 0 for that of all, `i + 1` for the one of group `i`.
+    pub(crate) fn rule_index(&self, name: &str) -> usize {
+        self.own.iter().rposition(|(pattern, _)| group::matches(pattern, name)).map_or(0, |i| i + 1)
+    }
+
+    pub(crate) fn rule_at(&self, index: usize) -> &R {
+        index.checked_sub(1).and_then(|i| self.own.get(i)).map_or(&self.rule, |(_, rule)| rule)
     }
 
     pub(crate) fn is_frozen(&self, name: &str) -> bool {
@@ -241,21 +279,49 @@ impl<R: Transform> Optimizer<R> {
         At { param, lr, step, decay: group.decay }
     }
 
-    /// Records one step: parameters and states after it.
+    /// Records one step: parameters and states after it. `rules` says which transform each parameter has.
     #[track_caller]
     pub(crate) fn advance<'t>(
         &self,
         at: &[At<'t>],
+        rules: &[usize],
         mut gradients: Vec<Var<'t>>,
         states: Vec<R::State<'t>>,
     ) -> (Vec<Var<'t>>, Vec<R::State<'t>>) {
         for (g, at) in gradients.iter_mut().zip(at) {
             *g = decayed(*g, at, self.l2);
         }
-        let (updates, states) = self.rule.update_all(at, gradients, states);
+        let (updates, states) = match self.own.is_empty() {
+            true => self.rule.update_all(at, gradients, states),
+            false => self.updates_by_rule(at, rules, gradients, states),
+        };
         // One product with the rate for both: a product of rate and decay would be a value of its own, and a second pass.
         let moved = at.iter().zip(updates).map(|(at, u)| at.param - decayed(u, at, self.decay) * at.lr);
         (moved.collect(), states)
+    }
+
+    /// The updates of all parameters, those of each transform together.
+    #[track_caller]
+    fn updates_by_rule<'t>(
+        &self,
+        at: &[At<'t>],
+        rules: &[usize],
+        gradients: Vec<Var<'t>>,
+        states: Vec<R::State<'t>>,
+    ) -> (Vec<Var<'t>>, Vec<R::State<'t>>) {
+        let mut given: Vec<_> = gradients.into_iter().zip(states).map(Some).collect();
+        let mut done: Vec<_> = given.iter().map(|_| None).collect();
+        for rule in 0..=self.own.len() {
+            let places: Vec<usize> = (0..rules.len()).filter(|i| rules[*i] == rule).collect();
+            let own: Vec<At<'t>> = places.iter().map(|i| at[*i]).collect();
+            let (gradients, states): (Vec<_>, Vec<_>) = places.iter().filter_map(|i| given[*i].take()).unzip();
+            let (updates, states) = self.rule_at(rule).update_all(&own, gradients, states);
+            for (i, result) in places.into_iter().zip(updates.into_iter().zip(states)) {
+                done[i] = Some(result);
+            }
+        }
+        // Every parameter has one transform.
+        done.into_iter().flatten().unzip()
     }
 }
 

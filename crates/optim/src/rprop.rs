@@ -71,6 +71,10 @@ impl Transform for RpropRule {
             "Rprop",
             &[("first step", self.first), ("least step", least), ("greatest step", greatest)],
         )?;
+        if least > greatest {
+            let found = format!("the least step is {least}, the greatest {greatest}");
+            return Err(Error::new(ErrorKind::Value, "Rprop", found, "give the least first"));
+        }
         if 0.0 < minus && minus < 1.0 && 1.0 < plus && plus.is_finite() {
             return Ok(());
         }

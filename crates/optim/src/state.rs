@@ -9,7 +9,8 @@ impl<R: Transform> Optimizer<R> {
     /// The state of all parameters of a module that were updated, by name: `NAME.step` (I64) and `NAME.VALUE` for each value
     /// of the transform's state, such as `layers.0.w.m`. The tensors share their buffers with the optimizer's.
     ///
-    /// Settings are not part of it, nor is the learning rate.
+    /// If steps were [skipped](Optimizer::skipped), their number is the first, `skipped` (I64). Settings are not part of it, nor is the
+    /// learning rate.
     ///
     /// ```
     /// use wengert_autograd::{Param, Tape, Tensor};
@@ -31,6 +32,10 @@ impl<R: Transform> Optimizer<R> {
     #[track_caller]
     pub fn state(&self, module: &impl ParamTree) -> Result<Vec<(String, Tensor)>> {
         let mut all = Vec::new();
+        if self.skipped > 0 {
+            // A parameter's values have a dot in their names.
+            all.push(("skipped".to_string(), Tensor::scalar(self.skipped as i64)));
+        }
         for (name, param) in module.params() {
             let Some(slot) = self.slots.get(&param.id()) else { continue };
             all.push((format!("{name}.step"), Tensor::scalar(slot.steps as i64)));
@@ -58,6 +63,16 @@ impl<R: Transform> Optimizer<R> {
         let mut given: HashMap<String, Tensor> = state.into_iter().collect();
         let mut problems = Vec::new();
         let mut slots = HashMap::new();
+        let skipped = match given.remove("skipped").map(|skipped| skipped.to_vec::<i64>()) {
+            None => 0,
+            Some(skipped) => match skipped.as_deref() {
+                Ok([skipped]) if *skipped >= 0 => *skipped as u64,
+                _ => {
+                    problems.push("'skipped' is no count of steps".to_string());
+                    0
+                }
+            },
+        };
         for (name, param) in module.params() {
             // A parameter that was never updated has no state.
             let Some(steps) = given.remove(&format!("{name}.step")) else { continue };
@@ -96,6 +111,7 @@ impl<R: Transform> Optimizer<R> {
             return Err(Error::new(ErrorKind::Value, self.rule.name(), found, remedy));
         }
         self.slots = slots;
+        self.skipped = skipped;
         Ok(())
     }
 
@@ -103,7 +119,7 @@ impl<R: Transform> Optimizer<R> {
     fn paths(&self, name: &str, value: &Tensor) -> Vec<(String, Tensor)> {
         let tape = Tape::inference();
         let at = self.at(name, tape.constant(value), None, 1);
-        let leaves = self.rule.init(&at).named_leaves();
+        let leaves = self.rule_at(self.rule_index(name)).init(&at).named_leaves();
         let full = |path: &str| if path.is_empty() { format!("{name}.state") } else { format!("{name}.{path}") };
         leaves.into_iter().filter_map(|(path, leaf)| Some((full(&path), leaf.value().ok()?))).collect()
     }

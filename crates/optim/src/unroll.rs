@@ -40,6 +40,8 @@ pub struct Unrolled<'t, R: Transform> {
 struct Trained<'t, R: Transform> {
     name: String,
     param: Param,
+    /// Which of the optimizer's transforms it has.
+    rule: usize,
     value: Var<'t>,
     steps: u64,
     state: Option<R::State<'t>>,
@@ -59,7 +61,8 @@ impl<R: Transform + Clone> Optimizer<R> {
         for (name, param) in params {
             if !self.is_frozen(&name) {
                 let value = tape.param(&param);
-                trained.push(Trained { name, param, value, steps: 0, state: None });
+                let rule = self.rule_index(&name);
+                trained.push(Trained { name, param, rule, value, steps: 0, state: None });
             }
         }
         let dtype = trained.first().map_or(Ok(DType::F64), |first| first.value.dtype())?;
@@ -110,17 +113,18 @@ impl<'t, R: Transform> Unrolled<'t, R> {
     #[track_caller]
     pub fn apply(&mut self, gradients: &[Option<Var<'t>>]) {
         let (mut at, mut states, mut given) = (Vec::new(), Vec::new(), Vec::new());
-        let mut moved: Vec<&mut Trained<'t, R>> = Vec::new();
+        let (mut moved, mut rules): (Vec<&mut Trained<'t, R>>, Vec<usize>) = (Vec::new(), Vec::new());
         for (trained, g) in self.trained.iter_mut().zip(gradients) {
             let Some(g) = g else { continue };
             trained.steps += 1;
             let place = self.optimizer.at(&trained.name, trained.value, Some(self.lr), trained.steps);
-            states.push(trained.state.take().unwrap_or_else(|| self.optimizer.rule.init(&place)));
+            states.push(trained.state.take().unwrap_or_else(|| self.optimizer.rule_at(trained.rule).init(&place)));
             at.push(place);
             given.push(*g);
+            rules.push(trained.rule);
             moved.push(trained);
         }
-        let (values, states) = self.optimizer.advance(&at, given, states);
+        let (values, states) = self.optimizer.advance(&at, &rules, given, states);
         for ((trained, value), state) in moved.into_iter().zip(values).zip(states) {
             trained.value = value;
             trained.state = Some(state);

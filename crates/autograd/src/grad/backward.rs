@@ -23,6 +23,12 @@ pub struct Gradients {
 }
 
 impl Gradients {
+    /// A loss without gradients yet, for such as were computed elsewhere: [`insert`](Gradients::insert) takes them.
+    pub fn new(loss: Tensor) -> Gradients {
+        // Without variables the number of the tape says nothing.
+        Gradients { loss, params: HashMap::new(), variables: HashMap::new(), tape: 0 }
+    }
+
     /// The gradient of a parameter; `None` if the loss does not depend on it.
     pub fn get(&self, param: &Param) -> Option<&Tensor> {
         self.params.get(&param.id())

@@ -2,6 +2,7 @@
 
 mod wolfe;
 
+use crate::group::{Group, Groups};
 use wengert_autograd::{Error, ErrorKind, Gradients, Param, ParamTree, Result, Tensor};
 use wolfe::{Point, search};
 
@@ -26,6 +27,12 @@ use wolfe::{Point, search};
 /// # Ok::<(), wengert_autograd::Error>(())
 /// ```
 ///
+/// A call of [`minimize`](Lbfgs::minimize) begins without history. PyTorch keeps it from one call of `step` to the next because such a call
+/// makes few steps; here one call makes as many as are wanted: [`iterations`](Lbfgs::iterations).
+///
+/// Where the loss or an element of its gradient is not finite, a step is too long: shorter ones are tried. So the parameters that are
+/// found are always such with a finite loss.
+///
 /// Its vectors are kept in F64 whatever the parameters are: `2·history + 5` numbers for each trained element.
 #[derive(Clone, Debug)]
 pub struct Lbfgs {
@@ -35,6 +42,7 @@ pub struct Lbfgs {
     history: usize,
     least_gradient: f64,
     least_change: f64,
+    frozen: Groups,
 }
 
 /// How a minimisation ended.
@@ -48,7 +56,10 @@ pub struct Minimum {
     pub iterations: usize,
     /// The number of evaluations of the loss.
     pub evaluations: usize,
+    /// The number of those where the loss or its gradient was not finite.
+    pub non_finite: usize,
     /// Whether it ended because gradient, step or change of the loss got small, not because its iterations or evaluations were used up.
+    /// A step that is small because all longer ones lead to a loss that is not finite does not count.
     pub converged: bool,
 }
 
@@ -61,7 +72,15 @@ impl Default for Lbfgs {
 impl Lbfgs {
     /// With 20 iterations, 100 pairs of history, and PyTorch's tolerances: 1e-7 for the gradient, 1e-9 for changes.
     pub fn new() -> Lbfgs {
-        Lbfgs { lr: 1.0, iterations: 20, evaluations: None, history: 100, least_gradient: 1e-7, least_change: 1e-9 }
+        Lbfgs {
+            lr: 1.0,
+            iterations: 20,
+            evaluations: None,
+            history: 100,
+            least_gradient: 1e-7,
+            least_change: 1e-9,
+            frozen: Groups::default(),
+        }
     }
 
     /// With another length of the first step that is tried.
@@ -74,7 +93,7 @@ impl Lbfgs {
         Lbfgs { iterations, ..self }
     }
 
-    /// With at most so many evaluations of the loss; without, 5/4 of the number of steps.
+    /// With at most so many evaluations of the loss, of which the last search may take one more; without, 5/4 of the number of steps.
     pub fn evaluations(self, evaluations: usize) -> Lbfgs {
         Lbfgs { evaluations: Some(evaluations), ..self }
     }
@@ -89,31 +108,58 @@ impl Lbfgs {
         Lbfgs { least_gradient: gradient, least_change: change, ..self }
     }
 
+    /// Leaves the parameters whose name is of `pattern` as they are, as [`Optimizer::freeze`](crate::Optimizer::freeze).
+    pub fn freeze(mut self, pattern: &str) -> Lbfgs {
+        self.frozen.push(pattern, Group { frozen: true, ..Default::default() });
+        self
+    }
+
     /// Minimises a loss over the parameters of a module. `closure` gives the loss and its gradients at the present parameters, which it
-    /// finds in the module. Parameters without a gradient stay.
+    /// finds in the module. Parameters that are frozen or have no gradient stay.
     ///
     /// # Errors
-    /// Those of the closure; if a gradient does not fit its parameter, or `lr` is not a finite number above 0. After an error the
-    /// parameters are those of the last evaluation.
+    /// If the loss or its gradient is not finite at the beginning, a gradient does not fit its parameter, a pattern matches nothing, or `lr`
+    /// is not a finite number above 0; and those of the closure. After an error the parameters are those of the last whole step.
     #[track_caller]
     pub fn minimize(&self, module: &impl ParamTree, mut closure: impl FnMut() -> Result<Gradients>) -> Result<Minimum> {
         if !self.lr.is_finite() || self.lr <= 0.0 {
             let found = format!("the learning rate is {}", self.lr);
             return Err(Error::new(ErrorKind::Value, "Lbfgs", found, "give a finite number above 0"));
         }
-        let floats =
-            module.params().into_iter().map(|(_, param)| param).filter(|param| param.value().dtype().is_float());
-        let params = Flat(floats.collect());
-        let most = self.evaluations.unwrap_or(self.iterations * 5 / 4);
-        let mut evaluate = |x: &[f64]| -> Result<(f64, Vec<f64>)> {
+        let all = module.params();
+        self.frozen.check("Lbfgs", &all)?;
+        let trained =
+            all.into_iter().filter(|(name, param)| param.value().dtype().is_float() && !self.frozen.of(name).frozen);
+        let params = Flat(trained.map(|(_, param)| param).collect());
+        let evaluate = |x: &[f64]| -> Result<(f64, Vec<f64>)> {
             params.set(x)?;
             let gradients = closure()?;
             crate::fitting("Lbfgs", module, &gradients)?;
             Ok((gradients.loss().item()?, params.gather(&gradients)))
         };
         let mut x = params.values();
-        let (mut loss, mut g) = evaluate(&x)?;
-        let (mut iterations, mut evaluations) = (0, 1);
+        let found = self.descend(&mut x, evaluate);
+        // Whatever happened: not a point that was only tried.
+        params.set(&x)?;
+        found
+    }
+
+    /// Minimises a function of a vector; `x` is the last point that was accepted, after an error as well.
+    #[track_caller]
+    fn descend(
+        &self,
+        x: &mut Vec<f64>,
+        mut evaluate: impl FnMut(&[f64]) -> Result<(f64, Vec<f64>)>,
+    ) -> Result<Minimum> {
+        let most = self.evaluations.unwrap_or(self.iterations * 5 / 4);
+        let (mut loss, mut g) = evaluate(x)?;
+        if !is_finite(loss, &g) {
+            let what = if loss.is_finite() { "a gradient".into() } else { format!("the loss {loss}") };
+            let found = format!("{what} is not finite at the beginning");
+            let remedy = "begin elsewhere, or look for the origin with Tape::detect_anomaly";
+            return Err(Error::new(ErrorKind::NonFinite, "Lbfgs", found, remedy));
+        }
+        let (mut iterations, mut evaluations, mut non_finite) = (0, 1, 0);
         let mut history = History::default();
         let mut converged = largest(&g) <= self.least_gradient;
         while !converged && iterations < self.iterations && evaluations < most.max(1) {
@@ -124,28 +170,43 @@ impl Lbfgs {
                 _ => self.lr,
             };
             iterations += 1;
+            // Gradients so large that their products are infinite.
+            if !slope.is_finite() {
+                break;
+            }
             // Not downhill any more.
             if slope > -self.least_change {
                 converged = true;
                 break;
             }
             let start = Point { at: 0.0, loss, slope, g: g.clone() };
+            let mut walls = 0;
             let along = |t: f64| {
-                let (loss, g) = evaluate(&moved(&x, t, &d))?;
-                Ok(Point { at: t, loss, slope: dot(&g, &d), g })
+                let (loss, g) = evaluate(&moved(x, t, &d))?;
+                if is_finite(loss, &g) {
+                    return Ok(Point { at: t, loss, slope: dot(&g, &d), g });
+                }
+                // Worse than any other point, and of no use for a cubic: the search halves the interval.
+                walls += 1;
+                Ok(Point { at: t, loss: f64::INFINITY, slope: f64::NAN, g })
             };
             let (found, used) = search(along, start, first, largest(&d), most - evaluations, self.least_change)?;
             evaluations += used;
-            x = moved(&x, found.at, &d);
+            non_finite += walls;
+            // Nothing better: a minimum, unless there were only losses that are not finite, or the evaluations ended.
+            if found.at == 0.0 {
+                converged = walls == 0 && evaluations < most;
+                break;
+            }
+            *x = moved(x, found.at, &d);
             let step: Vec<f64> = d.iter().map(|d| d * found.at).collect();
             let change = (found.loss - loss).abs();
             history.push(step, &found.g, &g, self.history);
             (loss, g) = (found.loss, found.g);
             let small = largest(&d) * found.at.abs() <= self.least_change || change < self.least_change;
-            converged = largest(&g) <= self.least_gradient || small;
+            converged = largest(&g) <= self.least_gradient || (small && walls == 0);
         }
-        params.set(&x)?;
-        Ok(Minimum { loss, gradient: largest(&g), iterations, evaluations, converged })
+        Ok(Minimum { loss, gradient: largest(&g), iterations, evaluations, non_finite, converged })
     }
 }
 
@@ -226,6 +287,11 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
+fn is_finite(loss: f64, g: &[f64]) -> bool {
+    loss.is_finite() && g.iter().all(|g| g.is_finite())
+}
+
+/// The largest absolute value of finite numbers.
 fn largest(a: &[f64]) -> f64 {
     a.iter().fold(0.0, |largest, a| largest.max(a.abs()))
 }

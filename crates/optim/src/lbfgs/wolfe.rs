@@ -22,6 +22,8 @@ const SLOPE: f64 = 0.9;
 /// Looks for a step that fulfils both conditions, beginning at length `first`, with at most `most` steps after the first
 /// evaluation; returns the best point found, and the number of evaluations.
 ///
+/// A point whose loss is infinite, with a slope that is NaN, ends the interval and is never the one that is returned.
+///
 /// `reach` is the largest absolute value of the direction: an interval shorter than `least` there is not divided.
 pub(super) fn search(
     mut along: impl FnMut(f64) -> Result<Point>,
@@ -85,7 +87,8 @@ pub(super) fn search(
                 std::mem::swap(&mut low, &mut high);
             }
         } else {
-            let done = flat(&point);
+            // Towards a loss that is infinite there may be no point where it is flat: that it falls must do.
+            let done = flat(&point) || high.loss == f64::INFINITY;
             if !done && point.slope * (high.at - low.at) >= 0.0 {
                 high = low;
             }

@@ -30,8 +30,16 @@ pub enum Heights {
     Falling(f64),
 }
 
-impl Schedule for Cyclic {
-    fn at(&self, step: usize) -> f64 {
+impl Cyclic {
+    /// The momentum that goes with it, as PyTorch's `cycle_momentum`: `high` where the rate is `low`, and `low` at the top of the first
+    /// cycle. Later cycles are as high as those of the rate. PyTorch's are 0.8 and 0.9; see [`OneCycle::momentum`](super::OneCycle::momentum) for its use.
+    pub fn momentum(&self, low: f64, high: f64) -> impl Schedule + Clone + use<> {
+        let cycle = self.clone();
+        move |step: usize| high - (high - low) * cycle.height(step)
+    }
+
+    /// 0 at the ends of a cycle, 1 at the top of the first.
+    fn height(&self, step: usize) -> f64 {
         let up = self.up.max(1);
         let (cycle, place) = (step / (up + self.down), step % (up + self.down));
         let part = match place.checked_sub(up) {
@@ -44,6 +52,12 @@ impl Schedule for Cyclic {
             Heights::Halved => 0.5f64.powf(cycle as f64),
             Heights::Falling(factor) => factor.powf(step as f64),
         };
-        self.low + (self.high - self.low) * part * height
+        part * height
+    }
+}
+
+impl Schedule for Cyclic {
+    fn at(&self, step: usize) -> f64 {
+        self.low + (self.high - self.low) * self.height(step)
     }
 }

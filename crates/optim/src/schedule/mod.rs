@@ -9,16 +9,19 @@
 //! ```
 //!
 //! In a training loop: `adam.lr = schedule.at(step)`, with the first step 0. The rate is bound when a step runs, so nothing is planned anew.
+//! Other numbers may follow a schedule as well: `adam.rule.betas.0 = momentum.at(step)` ([`OneCycle::momentum`], [`Cyclic::momentum`]).
 
 mod cosine;
 mod cycle;
 mod decay;
+mod one_cycle;
 mod phases;
 mod plateau;
 
-pub use cosine::{Cosine, OneCycle, WarmRestarts};
+pub use cosine::{Cosine, WarmRestarts};
 pub use cycle::{Cyclic, Heights};
 pub use decay::{Exponential, InverseSqrt, MultiStep, Noam, Polynomial, Step};
+pub use one_cycle::{Anneal, OneCycle};
 pub use phases::{Between, Line, Piecewise, Wsd};
 pub use plateau::Plateau;
 

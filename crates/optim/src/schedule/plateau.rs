@@ -18,6 +18,8 @@ pub struct Plateau {
     factor: f64,
     patience: usize,
     threshold: f64,
+    absolute: bool,
+    rising: bool,
     cooldown: usize,
     least: f64,
     best: f64,
@@ -28,8 +30,18 @@ pub struct Plateau {
 impl Plateau {
     /// Multiplies the rate by `factor`; with a patience of 10, a threshold of 1e-4, no cooldown, and 0 as the least rate.
     pub fn new(factor: f64) -> Plateau {
-        let best = f64::INFINITY;
-        Plateau { factor, patience: 10, threshold: 1e-4, cooldown: 0, least: 0.0, best, bad: 0, cooling: 0 }
+        Plateau {
+            factor,
+            patience: 10,
+            threshold: 1e-4,
+            absolute: false,
+            rising: false,
+            cooldown: 0,
+            least: 0.0,
+            best: f64::INFINITY,
+            bad: 0,
+            cooling: 0,
+        }
     }
 
     /// With another number of looks without progress that are tolerated.
@@ -39,7 +51,17 @@ impl Plateau {
 
     /// With another part of the best loss so far by which it must fall to count as progress.
     pub fn threshold(self, threshold: f64) -> Plateau {
-        Plateau { threshold, ..self }
+        Plateau { threshold, absolute: false, ..self }
+    }
+
+    /// With an amount by which the loss must fall below the best so far to count as progress (PyTorch's `threshold_mode="abs"`).
+    pub fn absolute_threshold(self, threshold: f64) -> Plateau {
+        Plateau { threshold, absolute: true, ..self }
+    }
+
+    /// Of a value that shall rise, such as an accuracy, in place of a loss (PyTorch's `mode="max"`). It belongs before the first look.
+    pub fn rising(self) -> Plateau {
+        Plateau { rising: true, best: f64::NEG_INFINITY, ..self }
     }
 
     /// With a number of looks after a fall of the rate at which a lack of progress does not count.
@@ -72,12 +94,17 @@ impl Plateau {
         (self.best, self.bad, self.cooling) = (best, bad, cooling);
     }
 
-    /// The rate after one that gave this loss. Of a value that shall rise, show the negative.
+    /// The rate after one that gave this loss.
     pub fn next(&mut self, lr: f64, loss: f64) -> f64 {
         /// PyTorch's least change of a rate.
         const LEAST_CHANGE: f64 = 1e-8;
-        // Also downwards if the best is negative; PyTorch's relative threshold goes up there.
-        if loss < self.best - self.threshold * self.best.abs() || (self.best == f64::INFINITY && loss < self.best) {
+        // Towards the better also if the best is negative; PyTorch's relative threshold goes the other way there.
+        let margin = match self.best.is_infinite() {
+            true => 0.0,
+            false => self.threshold * if self.absolute { 1.0 } else { self.best.abs() },
+        };
+        let better = if self.rising { loss > self.best + margin } else { loss < self.best - margin };
+        if better {
             self.best = loss;
             self.bad = 0;
         } else {

@@ -6,15 +6,14 @@ use std::fmt::Display;
 use wengert_autograd::{ParamTree, Tensor};
 use wengert_nn::Carried;
 use wengert_optim::schedule::Plateau;
-use wengert_optim::{Average, Optimizer, Transform};
+use wengert_optim::{Accumulate, Average, Optimizer, Transform};
 
 /// What a training must remember to go on as if it had never stopped.
 ///
 /// `parts` names each part once. The same list writes a checkpoint and reads it, so that nothing can be saved and not restored;
 /// and what the file holds but the list does not name is an error.
 ///
-/// A schedule is a function of the step, and needs no part. Gradients that wait in an [`Accumulate`](wengert_optim::Accumulate) are none: write checkpoints after
-/// its mean was used.
+/// A schedule is a function of the step, and needs no part.
 ///
 /// ```
 /// use wengert_nn::{LstmCell, Rnn};
@@ -231,6 +230,19 @@ impl Parts {
         self.value(&format!("{name}/lr"), &mut optimizer.lr)?;
         if !self.saving {
             optimizer.load_state(module, state)?;
+        }
+        Ok(())
+    }
+
+    /// The gradients of a module that wait for the other batches of their group.
+    ///
+    /// # Errors
+    /// If they are not those of this module, or of a larger group.
+    pub fn accumulate(&mut self, name: &str, accumulate: &mut Accumulate, module: &impl ParamTree) -> Result<()> {
+        let mut state = if self.saving { accumulate.state(module)? } else { Vec::new() };
+        self.tensors(name, &mut state)?;
+        if !self.saving {
+            accumulate.load_state(module, state)?;
         }
         Ok(())
     }

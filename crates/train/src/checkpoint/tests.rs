@@ -5,13 +5,14 @@ use crate::{Batches, Seeds};
 use wengert_autograd::{Gradients, Tape, Tensor, Var};
 use wengert_nn::{Carried, Cx, LstmCell, Rnn};
 use wengert_optim::schedule::Plateau;
-use wengert_optim::{Adam, Average};
+use wengert_optim::{Accumulate, Adam, Average};
 
 /// Something of everything that is kept.
 struct Run {
     seeds: Seeds,
     net: Rnn<LstmCell>,
     adam: Adam,
+    accumulate: Accumulate,
     plateau: Plateau,
     average: Average,
     batches: Batches,
@@ -24,6 +25,7 @@ impl Checkpointed for Run {
         parts.part("seeds", &mut self.seeds)?;
         parts.params("net", &self.net)?;
         parts.optimizer("adam", &mut self.adam, &self.net)?;
+        parts.accumulate("accumulate", &mut self.accumulate, &self.net)?;
         parts.part("plateau", &mut self.plateau)?;
         parts.average("average", &mut self.average, &self.net)?;
         parts.part("batches", &mut self.batches)?;
@@ -39,6 +41,7 @@ impl Run {
             seeds,
             net: Rnn::new(LstmCell::new(1, hidden, &mut seeds.rng("weights"))),
             adam: Adam::new(0.02),
+            accumulate: Accumulate::every(2),
             plateau: Plateau::new(0.5).patience(0),
             average: Average::exponential(0.9),
             batches: Batches::new(8, 3).expect("a size").shuffled(seeds.key("order")),
@@ -71,9 +74,11 @@ impl Run {
         };
         let (gradients, carried) = self.gradients(&batch)?;
         self.carried = Some(carried).filter(|_| batch.len() == 3);
-        self.adam.step(&self.net, &gradients)?;
-        self.average.update(&self.net)?;
         let loss = gradients.loss().item()?;
+        if let Some(gradients) = self.accumulate.add_weighted(&self.net, gradients, batch.len() as f64)? {
+            self.adam.step(&self.net, &gradients)?;
+        }
+        self.average.update(&self.net)?;
         self.adam.lr = self.plateau.next(self.adam.lr, loss);
         self.losses.push(loss);
         Ok(())

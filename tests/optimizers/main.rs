@@ -1,16 +1,19 @@
 //! Every optimizer at work: on test functions and a small network, differentiated through, with its driver's settings.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod table;
 
 use support::{close, data, lstm_cell, says};
 use wengert::optim::schedule::Exponential;
 use wengert::optim::*;
 use wengert::prelude::*;
 
-/// A loss of a parameter vector, recorded.
+/// A loss of a model, recorded.
 type Loss = for<'t> fn(&'t Tape, &Model) -> Var<'t>;
 
-/// What the table trains: a vector, or a net of matrices and vectors.
+/// What is trained: a matrix, or a net of matrices and vectors.
 #[derive(Module)]
 struct Model {
     p: Param,
@@ -18,25 +21,13 @@ struct Model {
 }
 
 impl Model {
-    fn vector(values: &[f64]) -> Result<Model> {
-        Ok(Model { p: Param::new(Tensor::from_slice(values, [1, values.len()])?), cell: None })
+    fn matrix(rows: usize, values: &[f64]) -> Result<Model> {
+        Ok(Model { p: Param::new(Tensor::from_slice(values, [rows, values.len() / rows])?), cell: None })
     }
 
     fn net() -> Model {
         Model { p: Param::new(data(&[4, 1], 9)), cell: Some(lstm_cell(2, 4, 3)) }
     }
-}
-
-fn rosenbrock<'t>(tape: &'t Tape, model: &Model) -> Var<'t> {
-    let p = tape.param(&model.p);
-    let (x, y) = (p.get(1, 0), p.get(1, 1));
-    ((1.0 - x).square() + 100.0 * (y - x.square()).square()).sum()
-}
-
-/// `½ Σ cᵢ·pᵢ²` with curvatures from 1 to 1,000.
-fn ill_conditioned<'t>(tape: &'t Tape, model: &Model) -> Var<'t> {
-    let curvatures = Tensor::from_slice(&[1.0f64, 10.0, 100.0, 1000.0], [1, 4]).expect("four numbers");
-    0.5 * (tape.param(&model.p).square() * &curvatures).sum()
 }
 
 /// Two inputs over six steps; wanted is the sum of the first over time.
@@ -47,70 +38,6 @@ fn summing<'t>(tape: &'t Tape, model: &Model) -> Var<'t> {
     let (y, _) = net.forward(&Cx::train(tape), x);
     let wanted = x.narrow(-1, 0, 1).sum_axes(0) * 0.3;
     loss::mse(y.get(0, 5).matmul(&model.p), wanted)
-}
-
-/// What is left of the loss after a training, relative to the first; infinite if a loss was not finite.
-fn train<R: Transform>(mut optimizer: Optimizer<R>, model: &Model, loss: Loss, steps: usize) -> Result<f64> {
-    let mut first = None;
-    for _ in 0..steps {
-        let tape = Tape::new();
-        let gradients = loss(&tape, model).backward()?;
-        drop(tape);
-        first.get_or_insert(gradients.loss().item()?);
-        optimizer.step(model, &gradients)?;
-    }
-    let last = loss(&Tape::new(), model).item()?;
-    Ok(if last.is_finite() { last / first.unwrap_or(1.0) } else { f64::INFINITY })
-}
-
-/// One row of the table: an optimizer with a rate for each task, and what may be left of the loss at most. Gives what is wrong.
-fn row<R: Transform>(
-    name: &str,
-    make: impl Fn(f64) -> Optimizer<R>,
-    rates: [f64; 3],
-    left: [f64; 3],
-) -> Result<Vec<String>> {
-    let vectors = [Model::vector(&[-1.2, 1.0])?, Model::vector(&[1.0, 1.0, 1.0, 1.0])?, Model::net()];
-    let tasks: [(&str, Loss, usize); 3] =
-        [("Rosenbrock", rosenbrock, 2000), ("quadratic", ill_conditioned, 500), ("LSTM", summing, 200)];
-    let mut wrong = Vec::new();
-    for (((task, loss, steps), model), (rate, most)) in tasks.into_iter().zip(&vectors).zip(rates.into_iter().zip(left))
-    {
-        let found = train(make(rate), model, loss, steps)?;
-        println!("{name:10} {task:10} {found:.3e}");
-        if found > most {
-            wrong.push(format!("{name} on {task}: {found:e} of the loss is left, expected at most {most:e}"));
-        }
-    }
-    Ok(wrong)
-}
-
-#[test]
-fn every_optimizer_trains() -> Result<()> {
-    let usual = [0.02, 0.1, 0.02];
-    let most = [1e-2, 1e-2, 1e-2];
-    let chain = |lr| Optimizer::chain(lr, (ClipNorm(1.0), AdamRule::default(), AddDecay(1e-4)));
-    let wrong = [
-        row("sgd", |lr| Sgd::new(lr).momentum(0.9), [1e-3, 1e-3, 0.3], most)?,
-        row("nesterov", |lr| Sgd::new(lr).momentum(0.9).nesterov(), [5e-4, 1e-3, 0.3], most)?,
-        row("adam", Adam::new, usual, most)?,
-        row("adamw", |lr| Adam::new(lr).decoupled_decay(1e-4), usual, most)?,
-        row("amsgrad", |lr| Adam::new(lr).amsgrad(), usual, most)?,
-        row("adamax", Adamax::new, [0.1, 0.1, 0.02], most)?,
-        row("nadam", NAdam::new, [0.02, 0.1, 0.01], most)?,
-        row("radam", RAdam::new, [1e-3, 1e-3, 0.02], [0.2, 0.5, 1e-2])?,
-        row("rmsprop", RmsProp::new, [0.002, 0.01, 0.01], most)?,
-        row("centered", |lr| RmsProp::new(lr).centered().momentum(0.5), [0.001, 0.005, 0.005], most)?,
-        row("adagrad", Adagrad::new, [0.5, 0.5, 0.2], most)?,
-        row("adadelta", Adadelta::new, [10.0, 10.0, 20.0], [0.15, 1e-2, 3e-2])?,
-        row("rprop", |_| Rprop::new(0.01), [0.0; 3], most)?,
-        row("asgd", Asgd::new, [1e-3, 1e-3, 0.5], most)?,
-        row("lion", Lion::new, [0.001, 0.004, 0.004], [3e-2, 1e-2, 3e-2])?,
-        row("chain", chain, usual, most)?,
-    ];
-    let wrong = wrong.concat();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    Ok(())
 }
 
 #[test]
@@ -137,8 +64,8 @@ fn muon_and_adam_share_a_net() -> Result<()> {
 #[test]
 fn lbfgs_minimises_all_three() -> Result<()> {
     let tasks: [(Model, Loss); 3] = [
-        (Model::vector(&[-1.2, 1.0])?, rosenbrock),
-        (Model::vector(&[1.0; 4])?, ill_conditioned),
+        (Model::matrix(1, &[-1.2, 1.0])?, table::rosenbrock),
+        (Model::matrix(1, &[1.0; 4])?, table::ill_conditioned),
         (Model::net(), summing),
     ];
     for (model, loss) in tasks {
@@ -345,10 +272,15 @@ fn gradients_that_are_not_finite() -> Result<()> {
         let unchanged = || net.snapshot().iter().zip(&before).all(|(now, before)| now.bit_eq(before));
         let mut adam = Adam::new(0.1).skip_non_finite();
         adam.step(&net, &gradients()?)?;
-        assert!(unchanged() && adam.skipped() == 1 && adam.state(&net)?.is_empty());
+        assert!(unchanged() && adam.skipped() == 1);
+        // Their number is saved, and nothing else.
+        let state = adam.state(&net)?;
+        let mut other = Adam::new(0.1);
+        other.load_state(&net, state.clone())?;
+        assert!(state.len() == 1 && other.skipped() == 1);
         let line = line!() + 1;
         let error = Adam::new(0.1).refuse_non_finite().step(&net, &gradients()?).unwrap_err();
-        says(&error, &["Adam: the gradient of '1' is not finite", &format!("optimizers.rs:{line}")]);
+        says(&error, &["Adam: the gradient of '1' is not finite", &format!("main.rs:{line}")]);
         assert!(unchanged());
         adam.step(&net, &given(&net, &a, &b)?)?;
         assert!(!unchanged() && adam.skipped() == 1);
@@ -356,77 +288,6 @@ fn gradients_that_are_not_finite() -> Result<()> {
         Sgd::new(0.1).step(&net, &gradients()?)?;
         assert!(!net.1.value().to_f64_vec()[2].is_finite());
     }
-    Ok(())
-}
-
-/// A step on two parameters.
-type Step<'a> = &'a dyn Fn(&(Param, Param), Gradients) -> Result<()>;
-
-#[test]
-fn clipping_in_a_chain_is_clipping_before() -> Result<()> {
-    let (a, b) = (data(&[3, 2], 5), data(&[4], 6));
-    let run = |step: Step<'_>| -> Result<Vec<Tensor>> {
-        let net = pair();
-        step(&net, given(&net, &a, &b)?)?;
-        Ok(net.snapshot())
-    };
-    let same = |x: Vec<Tensor>, y: Vec<Tensor>| x.iter().zip(&y).for_each(|(x, y)| assert!(x.bit_eq(y)));
-    same(
-        run(&|net, gradients| Optimizer::chain(0.1, (ClipNorm(0.3), SgdRule::default())).step(net, &gradients))?,
-        run(&|net, mut gradients| {
-            assert!(clip_grad_norm(net, &mut gradients, 0.3)? > 0.3);
-            Sgd::new(0.1).step(net, &gradients)
-        })?,
-    );
-    same(
-        run(&|net, gradients| Optimizer::chain(0.1, ClipValue(0.2)).step(net, &gradients))?,
-        run(&|net, mut gradients| {
-            clip_grad_value(net, &mut gradients, 0.2)?;
-            assert!(gradients.get(&net.0).unwrap().to_f64_vec().iter().all(|g| g.abs() <= 0.2));
-            Sgd::new(0.1).step(net, &gradients)
-        })?,
-    );
-    // Adaptive clipping by its formula: units are columns of a matrix, and a whole vector.
-    let found = run(&|net, gradients| Optimizer::chain(1.0, ClipAdaptive::new(0.3)).step(net, &gradients))?;
-    let start = pair();
-    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let columns = |t: &Tensor, j: usize| t.to_f64_vec().into_iter().skip(j).step_by(2).collect::<Vec<_>>();
-    let unit = |p: Vec<f64>, g: Vec<f64>, found: Vec<f64>| {
-        let factor = (0.3 * norm(&p).max(1e-3) / norm(&g).max(1e-6)).min(1.0);
-        assert!(factor < 1.0);
-        for ((p, g), found) in p.iter().zip(&g).zip(found) {
-            assert!((p - g * factor - found).abs() < 1e-15);
-        }
-    };
-    unit(columns(&start.0.value(), 0), columns(&a, 0), columns(&found[0], 0));
-    unit(columns(&start.0.value(), 1), columns(&a, 1), columns(&found[0], 1));
-    unit(start.1.value().to_f64_vec(), b.to_f64_vec(), found[1].to_f64_vec());
-    for error in [
-        run(&|net, gradients| Optimizer::chain(0.1, ClipNorm(f64::NAN)).step(net, &gradients)).unwrap_err(),
-        run(&|net, gradients| Optimizer::chain(0.1, (ClipValue(-1.0),)).step(net, &gradients)).unwrap_err(),
-        run(&|net, mut gradients| clip_grad_value(net, &mut gradients, -1.0)).unwrap_err(),
-    ] {
-        says(&error, &["the greatest", "from 0"]);
-    }
-    Ok(())
-}
-
-#[test]
-fn accumulated_gradients_are_their_mean() -> Result<()> {
-    let net = pair();
-    let (a, b) = ([data(&[3, 2], 5), data(&[3, 2], 7)], data(&[4], 6));
-    let mut accumulate = Accumulate::every(2);
-    for round in 0..2 {
-        assert!(accumulate.add(&net, given(&net, &a[0], &b)?)?.is_none(), "round {round}");
-        let only_first = (Tape::new().param(&net.0) * &a[1]).sum().backward()?;
-        let mean = accumulate.add(&net, only_first)?.expect("the second of two");
-        let half = |x: f64, y: f64| (x + y) / 2.0;
-        let wanted: Vec<f64> = a[0].to_f64_vec().iter().zip(a[1].to_f64_vec()).map(|(x, y)| half(*x, y)).collect();
-        assert_eq!(mean.get(&net.0).unwrap().to_f64_vec(), wanted);
-        let wanted: Vec<f64> = b.to_f64_vec().iter().map(|x| half(*x, 0.0)).collect();
-        assert_eq!(mean.get(&net.1).unwrap().to_f64_vec(), wanted);
-    }
-    says(&Accumulate::every(0).add(&net, given(&net, &a[0], &b)?).unwrap_err(), &["0 batches"]);
     Ok(())
 }
 
@@ -450,6 +311,9 @@ fn state_that_does_not_fit_is_refused() -> Result<()> {
     let mut wrong = without("1.step");
     wrong.push(("1.step".into(), Tensor::scalar(0i64)));
     refuses(wrong, &["'1.step' is no count"]);
+    let mut wrong = state.clone();
+    wrong.push(("skipped".into(), Tensor::scalar(-1i64)));
+    refuses(wrong, &["'skipped' is no count"]);
     // Settings that change what is kept.
     let error = adam.clone().amsgrad().step(&net, &given(&net, &a, &b)?).unwrap_err();
     says(&error, &["the state of '0' has 2 values, expected 3", "before the first step"]);
@@ -470,7 +334,7 @@ fn settings_of_every_kind_are_checked() -> Result<()> {
     fn refuses<R: Transform>(mut optimizer: Optimizer<R>, part: &str) {
         let p = Param::new(data(&[2, 2], 1));
         let gradients = Tape::new().param(&p).square().sum().backward().expect("a loss");
-        says(&optimizer.step(&p, &gradients).unwrap_err(), &[part, "optimizers.rs"]);
+        says(&optimizer.step(&p, &gradients).unwrap_err(), &[part, "main.rs"]);
         assert!(p.value().bit_eq(&data(&[2, 2], 1)));
     }
     refuses(Adam::new(-1.0), "Adam: the learning rate is -1");
@@ -484,9 +348,11 @@ fn settings_of_every_kind_are_checked() -> Result<()> {
     refuses(Adagrad::new(0.1).lr_decay(-1.0), "decay of the learning rate is -1");
     refuses(Adadelta::new(0.1).rho(1.5), "rho is 1.5");
     refuses(Rprop::new(0.1).etas(1.2, 0.5), "factors of the step size are 1.2 and 0.5");
+    refuses(Rprop::new(0.1).steps(0.5, 0.1), "Rprop: the least step is 0.5, the greatest 0.1");
     refuses(Asgd::new(0.1).alpha(-1.0), "alpha is -1");
     refuses(Lion::new(0.1).betas(0.9, 1.0), "beta2 is 1");
     refuses(Muon::new(0.1).momentum(1.0), "momentum is 1");
+    refuses(Muon::new(0.1).coefficients(1.0, f64::NAN, 0.0), "coefficients of the iteration are 1, NaN and 0");
     refuses(Optimizer::chain(0.1, (AddDecay(-1.0), SgdRule::default())), "rate is -1");
     Ok(())
 }
