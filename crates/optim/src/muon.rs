@@ -83,6 +83,8 @@ pub struct MuonState<'t> {
 impl Transform for MuonRule {
     type State<'t> = MuonState<'t>;
 
+    settings::of_fields!(MuonRule { momentum, nesterov, coefficients, iterations, eps });
+
     fn name(&self) -> &'static str {
         "Muon"
     }
