@@ -5,6 +5,7 @@ mod environment;
 mod gate;
 mod map;
 mod page;
+mod revision;
 mod strange;
 
 use crate::error::{Error, Result};
