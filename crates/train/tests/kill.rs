@@ -1,11 +1,12 @@
 //! A training in a process of its own that is killed at random moments.
 //!
-//! `WENGERT_KILLS=200 cargo test -p wengert-train --test kill -- --nocapture` kills more often; `WENGERT_KILL_SEED` gives other moments.
+//! `WENGERT_KILLS=200 cargo test -p wengert-train --test kill` kills more often; `WENGERT_KILL_SEED` gives other moments.
 #![cfg(unix)]
 
 mod training;
 
 use rand::Rng;
+use std::io::Write;
 use std::process::Child;
 use training::{assert_same, child_of, end, undisturbed};
 use wengert_train::Random;
@@ -58,9 +59,11 @@ fn a_killed_run_ends_as_an_undisturbed_one() {
         assert_same(&end(folder.path()), &wanted);
         ended += 1;
     }
-    println!(
+    let found = format!(
         "{killed} kills, {writing} of them in a write; {resumed} times resumed, {ended} runs ended as the undisturbed one"
     );
+    // Past the capture of the test's output.
+    let _ = writeln!(std::io::stderr(), "{found}");
     // A rename never leaves half a file.
     assert_eq!(passed_over, 0);
 }
