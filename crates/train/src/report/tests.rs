@@ -34,6 +34,10 @@ fn an_empty_run_is_a_page() {
     for list in ["\"charts\":[]", "\"flow\":[]", "\"gates\":[]", "\"equations\":[]", "\"strange\":[]"] {
         assert!(data(&page).contains(list), "{list}");
     }
+    for name in ["command line", "compiler", "instruction set", "threads"] {
+        assert!(data(&page).contains(&format!("[\"{name}\",")), "{name}");
+    }
+    assert!(data(&page).contains("[\"compiler\",\"rustc 1."), "{page}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/report.html");
     report.save(&path).unwrap();
