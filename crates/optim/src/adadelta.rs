@@ -62,6 +62,8 @@ pub struct AdadeltaState<'t> {
 impl Transform for AdadeltaRule {
     type State<'t> = AdadeltaState<'t>;
 
+    settings::of_fields!(AdadeltaRule { rho, eps });
+
     fn name(&self) -> &'static str {
         "Adadelta"
     }

@@ -66,6 +66,8 @@ pub struct AdagradState<'t> {
 impl Transform for AdagradRule {
     type State<'t> = AdagradState<'t>;
 
+    settings::of_fields!(AdagradRule { lr_decay, initial, eps });
+
     fn name(&self) -> &'static str {
         "Adagrad"
     }

@@ -83,6 +83,8 @@ pub struct AdamState<'t> {
 impl Transform for AdamRule {
     type State<'t> = AdamState<'t>;
 
+    settings::of_fields!(AdamRule { betas, eps, amsgrad });
+
     fn name(&self) -> &'static str {
         "Adam"
     }

@@ -61,6 +61,8 @@ pub struct AdamaxState<'t> {
 impl Transform for AdamaxRule {
     type State<'t> = AdamaxState<'t>;
 
+    settings::of_fields!(AdamaxRule { betas, eps });
+
     fn name(&self) -> &'static str {
         "Adamax"
     }

@@ -70,6 +70,8 @@ pub struct AsgdState<'t> {
 impl Transform for AsgdRule {
     type State<'t> = AsgdState<'t>;
 
+    settings::of_fields!(AsgdRule { lambda, alpha, start });
+
     fn name(&self) -> &'static str {
         "Asgd"
     }

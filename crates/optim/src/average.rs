@@ -51,6 +51,11 @@ impl Average {
         Average { decay: None, count: 0, values: HashMap::new(), swapped: false }
     }
 
+    /// How much of the old value stays; `None` for equal weights.
+    pub fn decay(&self) -> Option<f64> {
+        self.decay
+    }
+
     /// How many values were averaged.
     pub fn count(&self) -> u64 {
         self.count

@@ -1,6 +1,7 @@
 //! Gradient clipping: by value, by norm, and relative to the parameters.
 
 use crate::fitting;
+use crate::settings;
 use crate::transform::{At, Transform};
 use std::collections::HashMap;
 use wengert_autograd::{
@@ -172,6 +173,10 @@ pub struct ClipNorm(pub f64);
 impl Transform for ClipNorm {
     type State<'t> = ();
 
+    fn settings(&self) -> Vec<(String, String)> {
+        vec![("greatest norm".into(), self.0.to_string())]
+    }
+
     #[track_caller]
     fn check(&self) -> Result<()> {
         bound("ClipNorm", "greatest norm", self.0)
@@ -198,6 +203,10 @@ pub struct ClipValue(pub f64);
 
 impl Transform for ClipValue {
     type State<'t> = ();
+
+    fn settings(&self) -> Vec<(String, String)> {
+        vec![("greatest value".into(), self.0.to_string())]
+    }
 
     #[track_caller]
     fn check(&self) -> Result<()> {
@@ -237,6 +246,8 @@ impl ClipAdaptive {
 
 impl Transform for ClipAdaptive {
     type State<'t> = ();
+
+    settings::of_fields!(ClipAdaptive { clip, eps });
 
     #[track_caller]
     fn check(&self) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Settings for some parameters of a module, chosen by their names.
 
+use std::fmt;
 use wengert_autograd::{Error, ErrorKind, Param, Result};
 
 /// What is different for the parameters of a group; see [`Optimizer::group`](crate::Optimizer::group). Numbers of the transform:
@@ -23,6 +24,22 @@ impl Default for Group {
 /// Groups under their patterns, in the order in which they were given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Groups(Vec<(String, Group)>);
+
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (i, (pattern, Group { lr, decay, frozen })) in self.0.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            match frozen {
+                true => write!(f, "{comma}'{pattern}' frozen")?,
+                false => write!(f, "{comma}'{pattern}' lr·{lr} decay·{decay}")?,
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Groups {
     pub(crate) fn push(&mut self, pattern: &str, group: Group) {

@@ -51,6 +51,8 @@ pub struct LionState<'t> {
 impl Transform for LionRule {
     type State<'t> = LionState<'t>;
 
+    settings::of_fields!(LionRule { betas });
+
     fn name(&self) -> &'static str {
         "Lion"
     }

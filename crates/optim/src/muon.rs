@@ -128,6 +128,8 @@ pub struct MuonState<'t> {
 impl Transform for MuonRule {
     type State<'t> = MuonState<'t>;
 
+    settings::of_fields!(MuonRule { momentum, nesterov, coefficients, iterations, eps, adjust_lr });
+
     fn name(&self) -> &'static str {
         "Muon"
     }

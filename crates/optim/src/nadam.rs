@@ -72,6 +72,8 @@ pub struct NAdamState<'t> {
 impl Transform for NAdamRule {
     type State<'t> = NAdamState<'t>;
 
+    settings::of_fields!(NAdamRule { betas, eps, momentum_decay });
+
     fn name(&self) -> &'static str {
         "NAdam"
     }

@@ -150,6 +150,27 @@ impl<R: Transform> Optimizer<R> {
         Optimizer { non_finite: NonFinite::Refuse, ..self }
     }
 
+    /// What was set, by name: the two decays, groups, what happens to gradients that are not finite, and the settings of the transform (in a
+    /// chain behind their place). The learning rate changes, and is not among them.
+    ///
+    /// ```
+    /// use wengert_optim::{AdamRule, ClipNorm, Optimizer};
+    /// let settings = Optimizer::chain(0.1, (ClipNorm(1.0), AdamRule::default())).settings();
+    /// assert!(settings.contains(&("0.greatest norm".into(), "1".into())));
+    /// assert!(settings.contains(&("1.betas".into(), "(0.9, 0.999)".into())));
+    /// ```
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let mut all = self.rule.settings();
+        all.push(("rule".into(), self.rule.name().into()));
+        all.extend([("l2", self.l2), ("decay", self.decay)].map(|(name, value)| (name.into(), value.to_string())));
+        all.push(("groups".into(), self.groups.to_string()));
+        for (pattern, own) in &self.own {
+            all.extend(own.settings().into_iter().map(|(name, value)| (format!("'{pattern}' {name}"), value)));
+        }
+        all.push(("non-finite".into(), format!("{:?}", self.non_finite)));
+        all
+    }
+
     /// How many steps were left out since the optimizer was made; part of the [state](Optimizer::state).
     pub fn skipped(&self) -> u64 {
         self.skipped

@@ -64,6 +64,8 @@ pub struct RAdamState<'t> {
 impl Transform for RAdamRule {
     type State<'t> = RAdamState<'t>;
 
+    settings::of_fields!(RAdamRule { betas, eps });
+
     fn name(&self) -> &'static str {
         "RAdam"
     }

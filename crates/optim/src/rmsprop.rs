@@ -80,6 +80,8 @@ pub struct RmsPropState<'t> {
 impl Transform for RmsPropRule {
     type State<'t> = RmsPropState<'t>;
 
+    settings::of_fields!(RmsPropRule { alpha, eps, momentum, centered });
+
     fn name(&self) -> &'static str {
         "RmsProp"
     }

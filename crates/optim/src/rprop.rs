@@ -59,6 +59,8 @@ pub struct RpropState<'t> {
 impl Transform for RpropRule {
     type State<'t> = RpropState<'t>;
 
+    settings::of_fields!(RpropRule { first, etas, steps });
+
     fn name(&self) -> &'static str {
         "Rprop"
     }

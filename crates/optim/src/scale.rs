@@ -16,6 +16,10 @@ pub struct AddDecay(pub f64);
 impl Transform for AddDecay {
     type State<'t> = ();
 
+    fn settings(&self) -> Vec<(String, String)> {
+        vec![("rate".into(), self.0.to_string())]
+    }
+
     #[track_caller]
     fn check(&self) -> Result<()> {
         settings::from_zero("AddDecay", &[("rate", self.0)])

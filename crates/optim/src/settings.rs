@@ -1,6 +1,17 @@
-//! Settings that are not in their range.
+//! Settings: which a rule has, and those that are not in their range.
 
 use wengert_autograd::{Error, ErrorKind, Result};
+
+/// [`Transform::settings`](crate::Transform::settings) of a rule whose settings are its fields. One that is left out does not compile.
+macro_rules! of_fields {
+    ($rule:ident { $($field:ident),* }) => {
+        fn settings(&self) -> Vec<(String, String)> {
+            let $rule { $($field),* } = self;
+            vec![$((stringify!($field).into(), format!("{:?}", $field))),*]
+        }
+    };
+}
+pub(crate) use of_fields;
 
 #[track_caller]
 fn refuse(op: &str, name: &str, value: f64, remedy: &str) -> Error {

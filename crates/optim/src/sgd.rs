@@ -78,6 +78,8 @@ pub struct Velocity<'t> {
 impl Transform for SgdRule {
     type State<'t> = Velocity<'t>;
 
+    settings::of_fields!(SgdRule { momentum, dampening, nesterov });
+
     fn name(&self) -> &'static str {
         "Sgd"
     }

@@ -85,6 +85,12 @@ pub trait Transform {
         Ok(())
     }
 
+    /// The settings by name, for checkpoints, which find one that has changed. None unless given: those of a function, as in
+    /// [`ScaleBy`](crate::ScaleBy), have no text.
+    fn settings(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// The state before the first step.
     fn init<'t>(&self, at: &At<'t>) -> Self::State<'t>;
 
@@ -111,6 +117,12 @@ macro_rules! chain {
             fn check(&self) -> Result<()> {
                 $(self.$index.check()?;)*
                 Ok(())
+            }
+
+            fn settings(&self) -> Vec<(String, String)> {
+                let mut all = Vec::new();
+                $(all.extend(self.$index.settings().into_iter().map(|(name, value)| (format!("{}.{name}", $index), value)));)*
+                all
             }
 
             fn init<'t>(&self, at: &At<'t>) -> Self::State<'t> {

@@ -1,6 +1,6 @@
 //! What stands around a training loop: pieces, not a framework. The loop stays the user's, and plain.
 //!
-//! - Data: [`Batches`] (shuffled, bucketed by length), [`Windows`] of a series, [`Stream`] for truncated backpropagation, [`pad`], [`Standard`],
+//! - Data: [`Batches`] (shuffled, bucketed by length), [`Windows`] of a series, [`Stream`] for truncated backpropagation, [`pad`], [`pad_sequence`], [`Standard`],
 //!   [`Vocabulary`]; tables (feature `csv`) and byte pairs (feature `bpe`).
 //! - [`Checkpoints`] that a kill at any moment leaves whole, and from which a run goes on to the bit. [`Seeds`] for every random number.
 //! - [`EarlyStopping`], [`split`], [`k_fold`], [`WalkForward`], [`RangeTest`] for the learning rate.
@@ -118,9 +118,12 @@ mod stopping;
 pub use checkpoint::{Checkpointed, Checkpoints, Parts, Resumed, Value};
 #[cfg(feature = "bpe")]
 pub use data::Bpe;
+pub use data::{
+    Batches, Padded, Piece, Standard, Stream, Vocabulary, VocabularyOptions, Windows, pad, pad_sequence, take,
+    unpad_sequence,
+};
 #[cfg(feature = "csv")]
-pub use data::Table;
-pub use data::{Batches, Padded, Piece, Standard, Stream, Vocabulary, Windows, pad, take};
+pub use data::{Missing, Table, TableOptions};
 pub use error::{Error, Result};
 pub use folds::{Fold, WalkForward, k_fold, split};
 pub use log::{CsvLog, JsonLog, Log, TensorBoard};

@@ -32,8 +32,12 @@ pub struct Progress {
 impl Progress {
     /// Progress over `total` steps.
     pub fn new(total: u64) -> Progress {
+        Progress::on(ProgressDrawTarget::stderr(), total)
+    }
+
+    fn on(target: ProgressDrawTarget, total: u64) -> Progress {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  {eta} left  {msg}");
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
+        let bar = ProgressBar::with_draw_target(Some(total), target)
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let (start, every) = (Instant::now(), Duration::from_secs(30));
         Progress { bar, total, done: 0, first: 0, start, every, written: start, message: String::new() }
@@ -98,6 +102,37 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use indicatif::InMemoryTerm;
+
+    #[test]
+    fn a_terminal_has_a_bar_below_its_lines() {
+        let screen = InMemoryTerm::new(10, 100);
+        let mut progress = Progress::on(ProgressDrawTarget::term_like(Box::new(screen.clone())), 100).from(40);
+        progress.step(10, "loss 0.75");
+        progress.step(10, "loss 0.5");
+        // A line is drawn at once, and the bar anew below it.
+        progress.say("saved");
+        let lines: Vec<String> = screen.contents().lines().map(String::from).collect();
+        let (line, bar) = (&lines[0], &lines[1]);
+        assert_eq!((lines.len(), &**line), (2, "saved"), "{lines:?}");
+        // 60 of 100 steps fill 18 of 30 places, and the next is begun.
+        assert_eq!(bar.chars().take_while(|c| *c == '█').count(), 18, "{bar}");
+        assert!(bar.contains(" 60/100  ") && bar.contains("/s  ") && bar.ends_with(" left  loss 0.5"), "{bar}");
+        progress.say("stopped");
+        assert!(screen.contents().starts_with("saved\nstopped\n"), "{}", screen.contents());
+        // At the end the bar is gone, the lines stay.
+        progress.finish();
+        assert_eq!(screen.contents(), "saved\nstopped");
+    }
+
+    #[test]
+    fn where_there_is_no_terminal_there_is_no_bar() {
+        let mut progress = Progress::on(ProgressDrawTarget::hidden(), 10).every(Duration::from_secs(3600));
+        assert!(progress.bar.is_hidden());
+        (0..10).for_each(|_| progress.step(1, "loss"));
+        assert_eq!(progress.line(Duration::from_secs(2)), "10/10  5.0/s  0 s left  loss");
+        progress.finish();
+    }
 
     #[test]
     fn a_log_has_steps_rate_and_time_left() {

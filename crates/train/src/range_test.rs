@@ -60,6 +60,8 @@ pub struct RangeFound {
     pub losses: Vec<f64>,
     /// The smoothed losses.
     pub smoothed: Vec<f64>,
+    /// How they were smoothed.
+    pub smoothing: f64,
 }
 
 /// The test ends when the smoothed loss has grown by this factor.
@@ -83,7 +85,7 @@ impl RangeTest {
             return Err(refused("RangeTest", found, "give 0 < from < to, 2 steps or more, 0 ≤ smoothing < 1").into());
         }
         let weights = module.snapshot();
-        let mut found = RangeFound { rates: Vec::new(), losses: Vec::new(), smoothed: Vec::new() };
+        let mut found = RangeFound { rates: Vec::new(), losses: Vec::new(), smoothed: Vec::new(), smoothing };
         let (mut average, mut lowest) = (0.0, f64::INFINITY);
         let mut failed = None;
         for i in 0..steps {
@@ -117,14 +119,15 @@ impl RangeTest {
 }
 
 impl RangeFound {
-    /// The rate at which the smoothed loss falls most steeply over the logarithm of the rate, before its lowest value; `None` if it does not
-    /// fall.
+    /// The rate at which the smoothed loss falls most steeply over the logarithm of the rate, before its lowest value, taken back by the β/(1 − β)
+    /// steps by which the average is late; `None` if it does not fall. Without that a range of few steps suggests a rate that diverges.
     pub fn suggestion(&self) -> Option<f64> {
         let end = self.lowest_at()?;
         // By central differences; the rates are evenly spaced in their logarithm.
         let slope = |i: usize| self.smoothed[i + 1] - self.smoothed[i - 1];
         let steepest = (1..end).min_by(|a, b| slope(*a).total_cmp(&slope(*b)))?;
-        (slope(steepest) < 0.0).then(|| self.rates[steepest])
+        let late = (self.smoothing / (1.0 - self.smoothing)).round() as usize;
+        (slope(steepest) < 0.0).then(|| self.rates[steepest.saturating_sub(late)])
     }
 
     /// The rate at which the smoothed loss is lowest: too large already, since the loss there was reached by smaller ones. A tenth of it
@@ -182,8 +185,91 @@ mod tests {
         let test = RangeTest { from: 1.0, to: 4.0, steps: 3, smoothing: 0.5 };
         let found = test.run::<Error>(&net, |_| Ok(losses.next().unwrap())).unwrap();
         // a = 2, 2, 2.5 over 1 − ½, ¼, ⅛ of them.
+        assert_eq!((found.smoothing, found.suggestion()), (0.5, None));
         assert_eq!(found.smoothed, [4.0, 2.0 / 0.75, 2.5 / 0.875]);
         assert_eq!(found.rates, [1.0, 2.0, 4.0]);
+    }
+
+    /// An LSTM that is to add up its inputs: the loss falls in the middle of the range, and the suggestion trains it.
+    #[test]
+    fn the_suggestion_trains_an_lstm() {
+        use wengert_autograd::Tape;
+        use wengert_nn::{Cx, Linear, LstmCell, Rnn, loss};
+        use wengert_optim::Sgd;
+        let mut rng = crate::Seeds::new(5).rng("weights");
+        let net = (Rnn::new(LstmCell::new(1, 8, &mut rng)), Linear::new(8, 1, &mut rng));
+        let (steps, batch) = (6, 16);
+        let values: Vec<f32> = (0..steps * batch).map(|i| ((i * i * 7 + i * 3) % 13) as f32 / 6.0 - 1.0).collect();
+        let sums: Vec<f32> = (0..batch).map(|b| values.iter().skip(b).step_by(batch).sum()).collect();
+        let x = Tensor::from_vec(values, [steps, batch, 1]).unwrap();
+        let y = Tensor::from_vec(sums, [batch, 1]).unwrap();
+        let train = |sgd: &mut Sgd, lr: f64| {
+            let tape = Tape::new();
+            let (h, _) = net.0.forward(&Cx::train(&tape), tape.constant(&x));
+            let gradients = loss::mse(net.1.forward(h.last(0)), &y).backward()?;
+            drop(tape);
+            sgd.lr = lr;
+            sgd.step(&net, &gradients)?;
+            gradients.loss().item()
+        };
+        let before = net.snapshot();
+        let test = RangeTest::default();
+        let mut sgd = Sgd::new(0.0);
+        let found = test.run::<Error>(&net, |lr| train(&mut sgd, lr)).unwrap();
+        assert!(net.snapshot().iter().zip(&before).all(|(a, b)| a.bit_eq(b)));
+        // Nothing happens at first; rates that are too large end it.
+        assert!((found.losses[10] / found.losses[0] - 1.0).abs() < 0.01 && found.rates.len() < 100, "{found:?}");
+        let lr = found.suggestion().expect("the loss falls");
+        assert!(lr > 1e-3 && lr < found.lowest().expect("there are losses"), "{found:?}");
+        let mut sgd = Sgd::new(0.0);
+        let losses: Vec<f64> = (0..60).map(|_| train(&mut sgd, lr).unwrap()).collect();
+        assert!(losses[59] < 0.3 * losses[0], "{lr}: {losses:?}");
+    }
+
+    /// The average of a loss that falls at once falls most steeply in the step after, and stands for 1 step before that.
+    #[test]
+    fn the_delay_of_the_average_is_taken_off() {
+        let net = Param::new(Tensor::scalar(1.0f64));
+        let test = RangeTest { from: 1.0, to: 512.0, steps: 10, smoothing: 0.5 };
+        let suggested = |smoothing: f64| {
+            let loss = |lr: f64| if lr < 15.0 { 2.0 } else { 1.0 };
+            let found = RangeTest { smoothing, ..test }.run::<Error>(&net, |lr| Ok(loss(lr))).unwrap();
+            found.suggestion().unwrap().round()
+        };
+        // Central differences see the fall from 8 to 16 first at 8.
+        assert_eq!((suggested(0.0), suggested(0.5)), (8.0, 8.0));
+    }
+
+    #[cfg(feature = "plot")]
+    #[test]
+    fn the_picture_shows_losses_and_suggestion() {
+        let found = RangeFound {
+            rates: vec![1e-4, 1e-3, 1e-2, 1e-1, 1.0],
+            losses: vec![1.0, 0.9, 0.5, 0.4, 2.0],
+            smoothed: vec![1.0, 0.95, 0.6, 0.45, 1.5],
+            smoothing: 0.0,
+        };
+        let svg = found.svg().unwrap();
+        for text in ["Learning-rate range test", "learning rate", "loss", "smoothed", "suggestion 1.00e-2"] {
+            assert!(svg.contains(text), "{text} in {svg}");
+        }
+        // The two curves; the points of one are evenly spaced over the logarithm.
+        let curves =
+            svg.split("<polyline").skip(1).filter_map(|line| line.split("points=\"").nth(1)?.split('"').next());
+        let points: Vec<Vec<&str>> = curves.map(|points| points.split_whitespace().collect()).collect();
+        let xs: Vec<Vec<f64>> = points
+            .iter()
+            .filter(|points| points.len() == 5)
+            .map(|points| points.iter().map(|point| point.split(',').next().unwrap().parse().unwrap()).collect())
+            .collect();
+        assert_eq!(xs.len(), 2, "{svg}");
+        let gap = xs[0][1] - xs[0][0];
+        assert!(gap > 50.0 && xs[0].windows(2).all(|pair| (pair[1] - pair[0] - gap).abs() <= 1.5), "{xs:?}");
+        // A loss that does not fall has no suggestion; without losses there is nothing to be seen.
+        let flat = RangeFound { smoothed: vec![1.0; 5], losses: vec![1.0; 5], ..found.clone() };
+        assert!(!flat.svg().unwrap().contains("suggestion"));
+        let nothing = RangeFound { rates: Vec::new(), losses: Vec::new(), smoothed: Vec::new(), smoothing: 0.0 };
+        assert!(nothing.svg().is_err());
     }
 
     #[test]

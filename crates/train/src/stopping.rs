@@ -98,6 +98,8 @@ impl EarlyStopping {
 
 impl Checkpointed for EarlyStopping {
     fn parts(&mut self, parts: &mut Parts) -> Result<()> {
+        parts.same("patience", &self.patience)?;
+        parts.same("least change", &self.least_change)?;
         parts.value("best", &mut self.best)?;
         parts.value("bad", &mut self.bad)?;
         parts.value("looks", &mut self.looks)?;
@@ -143,6 +145,17 @@ mod tests {
         for from in std::iter::once(None).chain((0..10).map(Some)) {
             assert_eq!(run(from), (9, 5.0, 3.0, 5), "from a checkpoint at {from:?}");
         }
+    }
+
+    #[test]
+    fn another_patience_is_an_error() {
+        let contents = Parts::write(&mut EarlyStopping::new(3).least_change(0.1)).unwrap();
+        let says = |mut other: EarlyStopping, wanted: &str| {
+            let error = Parts::read(&mut other, contents.clone()).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        };
+        says(EarlyStopping::new(4).least_change(0.1), "'patience' was 3, and is 4 now");
+        says(EarlyStopping::new(3), "'least change' was 0.1, and is 0 now");
     }
 
     #[test]

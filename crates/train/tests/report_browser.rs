@@ -2,11 +2,13 @@
 
 use rand::{SeedableRng, rngs::StdRng};
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use wengert_autograd::{DType, Tensor};
-use wengert_nn::{LstmCell, explain};
-use wengert_train::{Log, Report};
+use wengert_autograd::{DType, ParamTree, Tape, Tensor};
+use wengert_nn::{Cx, Linear, LstmCell, Rnn, explain, loss, watch};
+use wengert_optim::{Adam, clip_grad_norm};
+use wengert_train::{Log, Report, Seeds};
 
 /// Reads the drawn page and writes what it finds as lines into the page itself.
 const PROBE: &str = "<script>
@@ -48,12 +50,18 @@ document.body.append(found);
 const EDGES: &str = "hₜ → cₜ|cₜ → z₃|hₜ → z₄|cₜ → z₂|cₜ → z₁|z₃ → z|z₄ → z|z₂ → z|z₁ → z|\
                      z → hₜ₋₁|cₜ → cₜ₋₁|z → xₜ|z → w|z → u|z → b";
 
+/// The browser; says, past the capture of the test's output, if there is none.
 fn browser() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell"];
     let paths: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let usual = names.iter().flat_map(|name| paths.iter().map(move |path| path.join(name)));
     let mac = PathBuf::from("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
-    std::env::var_os("CHROME").map(PathBuf::from).or_else(|| usual.chain([mac]).find(|path| path.is_file()))
+    let found =
+        std::env::var_os("CHROME").map(PathBuf::from).or_else(|| usual.chain([mac]).find(|path| path.is_file()));
+    if found.is_none() {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no Chromium here, and CHROME names none");
+    }
+    found
 }
 
 /// What the probe finds in a page that is `width` pixels wide.
@@ -66,6 +74,10 @@ fn open(browser: &Path, page: &str, width: usize) -> HashMap<String, String> {
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             "--hide-scrollbars",
             "--virtual-time-budget=5000",
             "--dump-dom",
@@ -108,10 +120,7 @@ fn report() -> Report {
 
 #[test]
 fn a_browser_draws_the_report() {
-    let Some(browser) = browser() else {
-        println!("skipped: there is no Chromium here, and CHROME names none");
-        return;
-    };
+    let Some(browser) = browser() else { return };
     for width in [1200, 400] {
         let found = open(&browser, &report().html(), width);
         let is = |name: &str, wanted: &str| assert_eq!(found[name], wanted, "{name}, {width} px: {found:#?}");
@@ -156,4 +165,76 @@ fn a_browser_draws_the_report() {
     let broken = report().html().replace("if (data.gates.length)", "if (data.portals.length)");
     let found = open(&browser, &broken, 1200);
     assert!(found["problem"].contains("This page could not be drawn whole") && found["drawn"] != "whole", "{found:#?}");
+}
+
+/// The report of a training, with what `watch` sees of it.
+fn trained() -> wengert_train::Result<Report> {
+    const STEPS: usize = 12;
+    let mut rng = Seeds::new(3).rng("weights");
+    let net = (Rnn::new(LstmCell::new(1, 8, &mut rng).with_forget_bias(1.0)), Linear::new(8, 1, &mut rng));
+    let mut adam = Adam::new(1e-2);
+    let mut report = Report::new("An LSTM that remembers what was first");
+    report.config("seed", 3).model(&net).equations(&explain(&net.0.layers[0], 1)?);
+    let values: Vec<f32> = (0..STEPS * 4).map(|i| if i < 4 { i as f32 - 1.5 } else { 0.0 }).collect();
+    let x = Tensor::from_vec(values.clone(), [STEPS, 4, 1])?;
+    let y = Tensor::from_slice(&values[..4], [4, 1])?;
+    for step in 0..20 {
+        let tape = Tape::new();
+        let (h, _) = net.0.forward(&Cx::train(&tape), tape.constant(&x));
+        let mut gradients = loss::mse(net.1.forward(h.last(0)), &y).backward()?;
+        drop(tape);
+        let norm = clip_grad_norm(&net, &mut gradients, 1.0)?;
+        let before = net.snapshot();
+        adam.step(&net, &gradients)?;
+        report.log(step, &[("loss", gradients.loss().item()?), ("gradient norm", norm), ("learning rate", adam.lr)])?;
+        report.updates(step, &net, &before);
+        let tape = Tape::new();
+        let gates = ["i", "f", "o"];
+        let watched =
+            watch(&net.0, &Cx::eval(&tape), tape.constant(&x), &gates, |h| loss::mse(net.1.forward(h.last(0)), &y))?;
+        report.watch(step, &watched);
+    }
+    Ok(report)
+}
+
+/// What must hold of the page of any run that was watched.
+fn assert_drawn(browser: &Path, page: &str) {
+    for width in [1200, 400] {
+        let found = open(browser, page, width);
+        let is = |name: &str, wanted: &str| assert_eq!(found[name], wanted, "{name}, {width} px: {found:#?}");
+        is("drawn", "whole");
+        is("problem", "");
+        is(
+            "sections",
+            "Curves|Gradients through time|Gates|The cell|The backward graph|Configuration|Parameters|Environment",
+        );
+        is("charts", "loss|gradient norm|learning rate|update ratio");
+        is("maps", "‖∂L/∂h‖|‖∂L/∂c‖|gate i|gate f|gate o");
+        is("outside", "0");
+        is("wide", "false");
+        // Of each state the gradient is greatest somewhere and least somewhere else.
+        for map in found["corners"].split('|').take(2) {
+            let corners: Vec<&str> = map.split(", ").collect();
+            assert!(corners.iter().any(|corner| *corner != corners[0]), "{found:#?}");
+        }
+        assert!(found["saturation"].matches("At the end").count() == 3, "{found:#?}");
+        assert_eq!(found["edges"].replace("∂L/∂", ""), EDGES);
+    }
+}
+
+#[test]
+fn a_browser_draws_a_run_that_was_watched() {
+    let Some(browser) = browser() else { return };
+    let report = trained().expect("it trains");
+    assert_drawn(&browser, &report.html());
+    // Every component of the state, at every step.
+    let found = open(&browser, &report.html(), 1200);
+    assert!(found["cells"].starts_with(&format!("{0}|{0}|", 20 * 12)), "{found:#?}");
+}
+
+/// `WENGERT_REPORT` names the page that `examples/report.rs` has written.
+#[test]
+fn a_browser_draws_the_page_of_the_example() {
+    let (Some(path), Some(browser)) = (std::env::var_os("WENGERT_REPORT"), browser()) else { return };
+    assert_drawn(&browser, &std::fs::read_to_string(path).expect("the example has written it"));
 }

@@ -62,6 +62,9 @@ impl OneCycle {
     /// }
     /// assert_eq!(sgd.rule.momentum, 0.95);
     /// ```
+    ///
+    /// It stays one of the optimizer's [settings](crate::Optimizer::settings): a run that resumes from a checkpoint sets it for the step first, or
+    /// allows it to differ.
     pub fn momentum(&self, low: f64, high: f64) -> impl Schedule + Clone + use<> {
         let cycle = self.clone();
         move |step: usize| cycle.through(step, high, low, high)

@@ -74,6 +74,19 @@ impl Plateau {
         Plateau { least, ..self }
     }
 
+    /// What was set, by name.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let Plateau { factor, patience, threshold, cooldown, least, .. } = self;
+        let all = [
+            ("factor", factor.to_string()),
+            ("patience", patience.to_string()),
+            ("threshold", threshold.to_string()),
+            ("cooldown", cooldown.to_string()),
+            ("least", least.to_string()),
+        ];
+        all.map(|(name, value)| (name.into(), value)).into()
+    }
+
     /// What it remembers: the best loss so far, the looks without progress since, and the rest of the cooldown.
     pub fn state(&self) -> (f64, usize, usize) {
         (self.best, self.bad, self.cooling)

@@ -61,28 +61,47 @@ pub struct Parts {
     /// Filled when writing, emptied when reading.
     contents: Contents,
     names: BTreeSet<String>,
+    /// The settings that may differ, and those that do.
+    allowed: Vec<String>,
+    changed: Vec<String>,
 }
+
+/// In place of a setting that one side does not have.
+const NOT_SET: &str = "not set";
 
 /// What to do about a checkpoint that does not fit.
 const REMEDY: &str = "go on with the program and the settings that made it, or start in another folder";
 
 impl Parts {
+    fn new(saving: bool, contents: Contents, allowed: &[String]) -> Parts {
+        let (prefix, names, changed) = (String::new(), BTreeSet::new(), Vec::new());
+        Parts { prefix, saving, contents, names, allowed: allowed.to_vec(), changed }
+    }
+
     /// The contents of a run.
     pub(crate) fn write(run: &mut impl Checkpointed) -> Result<Contents> {
-        let contents = Contents::default();
-        let mut parts = Parts { prefix: String::new(), saving: true, contents, names: BTreeSet::new() };
+        let mut parts = Parts::new(true, Contents::default(), &[]);
         run.parts(&mut parts)?;
         Ok(parts.contents)
     }
 
     /// Sets a run to the contents.
     pub(crate) fn read(run: &mut impl Checkpointed, contents: Contents) -> Result<()> {
-        let mut parts = Parts { prefix: String::new(), saving: false, contents, names: BTreeSet::new() };
+        Parts::read_changed(run, contents, &[]).map(|_| ())
+    }
+
+    /// Sets a run, of which some settings may differ, to the contents; says which do.
+    pub(crate) fn read_changed(
+        run: &mut impl Checkpointed,
+        contents: Contents,
+        allowed: &[String],
+    ) -> Result<Vec<String>> {
+        let mut parts = Parts::new(false, contents, allowed);
         run.parts(&mut parts)?;
         let left: Vec<&str> =
             parts.contents.tensors.keys().chain(parts.contents.texts.keys()).map(String::as_str).collect();
         match left.first() {
-            None => Ok(()),
+            None => Ok(parts.changed),
             Some(first) => {
                 let more = if left.len() > 1 { format!(" and {} more", left.len() - 1) } else { String::new() };
                 Err(Error::mismatch(format!("it holds '{first}'{more}, which the run does not name"), REMEDY))
@@ -125,7 +144,7 @@ impl Parts {
     /// A setting that must be the same when the run goes on: a size, a seed, a configuration as text.
     ///
     /// # Errors
-    /// If the checkpoint was made with another.
+    /// If the checkpoint was made with another, unless that is [allowed](crate::Checkpoints::allow_changed).
     pub fn same(&mut self, name: &str, setting: &impl Display) -> Result<()> {
         let full = self.take(name)?;
         let now = setting.to_string();
@@ -135,8 +154,43 @@ impl Parts {
         }
         match self.text(&full)? {
             before if before == now => Ok(()),
-            before => Err(Error::mismatch(format!("'{full}' was {before}, and is {now} now"), REMEDY)),
+            before => self.differ(&full, &before, &now),
         }
+    }
+
+    /// Settings by name that must be the [same](Parts::same), such as those of an optimizer; names that one side has not are errors as well.
+    ///
+    /// # Errors
+    /// If the checkpoint was made with others, unless they are [allowed](crate::Checkpoints::allow_changed).
+    pub fn settings(&mut self, name: &str, settings: &[(String, String)]) -> Result<()> {
+        let full = self.take(name)? + "/";
+        let mut now: BTreeMap<String, &str> = settings.iter().map(|(k, v)| (format!("{full}{k}"), &**v)).collect();
+        if self.saving {
+            self.contents.texts.extend(now.into_iter().map(|(name, value)| (name, value.to_string())));
+            return Ok(());
+        }
+        let known: Vec<String> = self.contents.texts.keys().filter(|key| key.starts_with(&full)).cloned().collect();
+        for name in known {
+            let before = self.text(&name)?;
+            match now.remove(&name) {
+                Some(now) if now == before => {}
+                now => self.differ(&name, &before, now.unwrap_or(NOT_SET))?,
+            }
+        }
+        now.into_iter().try_for_each(|(name, now)| self.differ(&name, NOT_SET, now))
+    }
+
+    /// Takes note of a setting that has changed.
+    fn differ(&mut self, full: &str, before: &str, now: &str) -> Result<()> {
+        let change = format!("'{full}' was {before}, and is {now} now");
+        let below =
+            |name: &String| full.strip_prefix(&**name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if self.allowed.iter().any(below) {
+            self.changed.push(change);
+            return Ok(());
+        }
+        let remedy = format!("{REMEDY}; to change it on purpose: Checkpoints::allow_changed([\"{full}\"])");
+        Err(Error::mismatch(change, remedy))
     }
 
     /// A tensor of any shape.
@@ -215,10 +269,12 @@ impl Parts {
         updates.into_iter().try_for_each(|(param, tensor)| Ok(param.set(tensor)?))
     }
 
-    /// The state and the learning rate of an optimizer of a module's parameters.
+    /// The state and the learning rate of an optimizer of a module's parameters, and its [settings](Optimizer::settings), which must be the same:
+    /// decay, groups, the rates and clipping of its chain. (Gradients that are clipped by a function have their bound in the loop: give it to
+    /// [`same`](Parts::same).)
     ///
     /// # Errors
-    /// If the state is not that of an optimizer of this kind and module.
+    /// If the settings differ, unless that is [allowed](crate::Checkpoints::allow_changed). If the state is not that of an optimizer of this kind and module.
     pub fn optimizer<R: Transform>(
         &mut self,
         name: &str,
@@ -226,6 +282,7 @@ impl Parts {
         module: &impl ParamTree,
     ) -> Result<()> {
         let mut state = if self.saving { optimizer.state(module)? } else { Vec::new() };
+        self.settings(&format!("{name}/settings"), &optimizer.settings())?;
         self.tensors(name, &mut state)?;
         self.value(&format!("{name}/lr"), &mut optimizer.lr)?;
         if !self.saving {
@@ -255,6 +312,7 @@ impl Parts {
         let (mut count, mut values) = if self.saving { average.state(module)? } else { (0, Vec::new()) };
         self.tensors(name, &mut values)?;
         self.value(&format!("{name}/count"), &mut count)?;
+        self.same(&format!("{name}/decay"), &average.decay().map_or("none".into(), |decay| decay.to_string()))?;
         if !self.saving {
             average.load_state(module, (count, values))?;
         }
@@ -303,6 +361,7 @@ impl Checkpointed for Plateau {
         parts.value("best", &mut best)?;
         parts.value("bad", &mut bad)?;
         parts.value("cooling", &mut cooling)?;
+        parts.settings("settings", &self.settings())?;
         self.load_state((best, bad, cooling));
         Ok(())
     }

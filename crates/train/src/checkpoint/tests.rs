@@ -230,12 +230,158 @@ fn a_checkpoint_of_another_run_is_an_error() {
 }
 
 #[test]
+fn a_setting_that_has_changed_is_named_and_can_be_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpoints::new(folder.path()).unwrap();
+    checkpoints.save(2, &mut trained(2)).unwrap();
+    type Change = fn(&mut Run);
+    let changes: [(&str, &str, &str, Change); 10] = [
+        ("adam/settings/betas", "(0.9, 0.999)", "(0.8, 0.999)", |run| run.adam = Adam::new(0.02).betas(0.8, 0.999)),
+        ("adam/settings/l2", "0", "0.1", |run| run.adam = Adam::new(0.02).l2(0.1)),
+        ("adam/settings/decay", "0", "0.1", |run| run.adam = Adam::new(0.02).decoupled_decay(0.1)),
+        ("adam/settings/groups", "none", "'*.b' frozen", |run| run.adam = Adam::new(0.02).freeze("*.b")),
+        ("adam/settings/non-finite", "Allow", "Skip", |run| run.adam = Adam::new(0.02).skip_non_finite()),
+        ("plateau/settings/patience", "0", "1", |run| run.plateau = Plateau::new(0.5).patience(1)),
+        ("average/decay", "0.9", "none", |run| run.average = Average::equal()),
+        ("batches/drop last", "false", "true", |run| run.batches = run.batches.clone().drop_last()),
+        ("batches/batch", "3", "4", |run| {
+            run.batches = Batches::new(8, 4).unwrap().shuffled(run.seeds.key("order"));
+        }),
+        ("batches/buckets", "none", "2 batches of lengths with the checksum ", |run| {
+            run.batches = run.batches.clone().by_length((0..8).collect(), 2).unwrap()
+        }),
+    ];
+    for (name, before, now, change) in changes {
+        let changed = || {
+            let mut run = Run::new(4);
+            change(&mut run);
+            run
+        };
+        let error = checkpoints.resume(&mut changed()).unwrap_err().to_string();
+        let wanted = format!("'{name}' was {before}, and is {now}");
+        assert!(error.contains(&wanted), "{error}");
+        assert!(
+            error.contains(&format!("to change it on purpose: Checkpoints::allow_changed([\"{name}\"])")),
+            "{error}"
+        );
+        let part = name.split('/').next().unwrap();
+        for allowed in [name, part] {
+            let checkpoints = Checkpoints::read_only(folder.path()).unwrap().allow_changed(["seeds", allowed]);
+            let resumed = checkpoints.resume(&mut changed()).unwrap();
+            assert!(resumed.changed.len() == 1 && resumed.changed[0].starts_with(&wanted), "{resumed}");
+            assert!(resumed.to_string().contains(&wanted), "{resumed}");
+        }
+        // Half a name is no name.
+        let checkpoints = Checkpoints::read_only(folder.path()).unwrap().allow_changed([&name[..name.len() - 1]]);
+        assert!(checkpoints.resume(&mut changed()).is_err());
+    }
+
+    // Rules of other kinds have other settings.
+    struct Settings(Vec<(String, String)>);
+    impl Checkpointed for Settings {
+        fn parts(&mut self, parts: &mut Parts) -> Result<()> {
+            parts.settings("settings", &self.0)
+        }
+    }
+    checkpoints.save(3, &mut Settings(Run::new(4).adam.settings())).unwrap();
+    let mut other = Settings(wengert_optim::Sgd::new(0.1).settings());
+    let error = checkpoints.resume(&mut other).unwrap_err().to_string();
+    assert!(error.contains("'settings/amsgrad' was false, and is not set now"), "{error}");
+    let resumed = checkpoints.allow_changed(["settings"]).resume(&mut other).unwrap();
+    assert!(resumed.changed.contains(&"'settings/momentum' was not set, and is 0.0 now".into()), "{resumed}");
+}
+
+#[test]
+fn a_damaged_best_is_an_error_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(BEST);
+    let mut run = trained(1);
+    let mut checkpoints = Checkpoints::new(folder.path()).unwrap();
+    assert!(checkpoints.save_best(1, 0.5, &mut run).unwrap());
+    drop(checkpoints);
+    let whole = fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    let mut checkpoints = Checkpoints::new(folder.path()).unwrap();
+    for bytes in [&damaged[..], &whole[..whole.len() / 2], b""] {
+        fs::write(&path, bytes).unwrap();
+        let error = checkpoints.save_best(2, 0.1, &mut run).unwrap_err().to_string();
+        assert!(error.contains("best.safetensors: ") && error.ends_with("not written over: move it away"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        let error = checkpoints.load_best(&mut Run::new(4)).unwrap_err().to_string();
+        assert!(error.contains("best.safetensors: damaged: ") || error.contains("no checkpoint: 0 bytes"), "{error}");
+    }
+    // A file of a step has no loss.
+    checkpoints.save(2, &mut run).unwrap();
+    fs::copy(checkpoints.path(2), &path).unwrap();
+    let error = checkpoints.save_best(2, 0.1, &mut run).unwrap_err().to_string();
+    assert!(error.contains("it does not say its loss"), "{error}");
+    // After it was repaired, or moved away, the run goes on.
+    fs::write(&path, &whole).unwrap();
+    assert!(!checkpoints.save_best(3, 0.5, &mut run).unwrap());
+    assert!(checkpoints.save_best(3, 0.4, &mut run).unwrap());
+    // The loss is known now; the file is not read again.
+    fs::write(&path, b"").unwrap();
+    assert!(!checkpoints.save_best(4, 0.4, &mut run).unwrap());
+    fs::remove_file(&path).unwrap();
+    assert!(checkpoints.save_best(4, 0.9, &mut run).unwrap());
+    assert_eq!(checkpoints.load_best(&mut Run::new(4)).unwrap(), Some((4, 0.9)));
+}
+
+/// The file that is being written is a device or a folder: each call on the way to a checkpoint fails once.
+#[cfg(target_os = "linux")]
+#[test]
+fn whichever_call_fails_the_last_checkpoint_stays() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpoints::new(folder.path()).unwrap();
+    let mut run = trained(1);
+    checkpoints.save(1, &mut run).unwrap();
+    let part = checkpoints.path(2).with_extension(PART);
+    let before = run.bits();
+    type Obstacle<'a> = (&'a dyn Fn(), &'a str);
+    let obstacles: [Obstacle<'_>; 4] = [
+        (&|| fs::create_dir(&part).unwrap(), "Is a directory"),
+        // A device without space, and one that cannot be flushed.
+        (&|| symlink("/dev/full", &part).unwrap(), "No space left on device"),
+        (&|| symlink("/dev/null", &part).unwrap(), "Invalid argument"),
+        (&|| fs::create_dir_all(checkpoints_in(folder.path(), 2)).unwrap(), "directory"),
+    ];
+    for (place, wanted) in obstacles {
+        place();
+        let error = checkpoints.save(2, &mut run).unwrap_err().to_string();
+        assert!(error.contains("step-00000002.safetensors: ") && error.contains(wanted), "{error}");
+        let _ = fs::remove_dir(&part);
+        assert!(!part.exists() && !part.is_symlink(), "{wanted}");
+        let mut resumed = Run::new(4);
+        assert_eq!(Checkpoints::load(checkpoints.path(1), &mut resumed).unwrap(), 1);
+        assert_eq!(resumed.bits(), before);
+    }
+    fs::remove_dir_all(checkpoints.path(2)).unwrap();
+    checkpoints.save(2, &mut run).unwrap();
+    assert_eq!(checkpoints.steps().unwrap(), [1, 2]);
+}
+
+/// A folder, with something in it, where the file of a step should be.
+#[cfg(target_os = "linux")]
+fn checkpoints_in(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("step-{step:08}.safetensors/inner"))
+}
+
+#[test]
 fn a_folder_is_of_one_run_and_must_be_writable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/b");
     let held = Checkpoints::new(&path).unwrap();
     let error = Checkpoints::new(&path).unwrap_err().to_string();
     assert!(error.contains("another run writes its checkpoints here"), "{error}");
+    // Who only reads may look meanwhile.
+    let mut looking = Checkpoints::read_only(&path).unwrap();
+    assert_eq!(looking.resume(&mut Run::new(4)).unwrap().step, None);
+    for error in [looking.save(1, &mut Run::new(4)).err(), looking.save_best(1, 0.0, &mut Run::new(4)).err()] {
+        assert!(error.unwrap().to_string().contains("it was opened to be read; to write to it: Checkpoints::new"));
+    }
+    assert!(Checkpoints::read_only(folder.path().join("nowhere")).unwrap_err().to_string().contains("No such file"));
     drop(held);
     // What a killed run has left goes.
     fs::write(path.join("step-00000001.part"), b"half").unwrap();

@@ -153,6 +153,12 @@ impl Checkpointed for Batches {
         parts.same("examples", &self.len)?;
         parts.same("batch", &self.batch)?;
         parts.same("key", &self.key.map_or("none".into(), |key| key.to_string()))?;
+        parts.same("drop last", &self.drop_last)?;
+        let buckets = self.buckets.as_ref().map_or("none".into(), |Buckets { lengths, batches }| {
+            let bytes: Vec<u8> = lengths.iter().flat_map(|length| (*length as u64).to_le_bytes()).collect();
+            format!("{batches} batches of lengths with the checksum {:08x}", crc32c::crc32c(&bytes))
+        });
+        parts.same("buckets", &buckets)?;
         parts.value("epoch", &mut self.epoch)?;
         parts.value("position", &mut self.position)?;
         self.plan = None;

@@ -15,13 +15,13 @@ mod windows;
 pub use batches::Batches;
 #[cfg(feature = "bpe")]
 pub use bpe::Bpe;
-pub use pad::{Padded, pad};
+pub use pad::{Padded, pad, pad_sequence, unpad_sequence};
 pub use rows::take;
 pub use standard::Standard;
 pub use stream::{Piece, Stream};
 #[cfg(feature = "csv")]
-pub use table::Table;
-pub use vocabulary::Vocabulary;
+pub use table::{Missing, Table, TableOptions};
+pub use vocabulary::{Vocabulary, VocabularyOptions};
 pub use windows::Windows;
 
 use wengert_autograd::{Error, ErrorKind};

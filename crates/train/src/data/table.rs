@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use wengert_autograd::Tensor;
 
-/// A table with named columns, read from a CSV file (comma separated, quoted as RFC 4180 has it, the first line a header).
+/// A table with named columns, read from a CSV file (comma separated, quoted as RFC 4180 has it, the first line a header; or as
+/// [`TableOptions`] say).
 ///
 /// ```
 /// use wengert_train::Table;
@@ -29,6 +30,52 @@ pub struct Table {
     names: Vec<String>,
     /// The cells of each row, and its line.
     rows: Vec<(u64, csv::StringRecord)>,
+    missing: Missing,
+    na_values: Vec<String>,
+}
+
+/// How a CSV file is written, and what becomes of missing numbers.
+///
+/// ```
+/// use wengert_train::{Missing, Table, TableOptions};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("weather.csv");
+/// std::fs::write(&path, "2024-01-01;3.5\n2024-01-02;\n2024-01-03;4\n").unwrap();
+/// let options = TableOptions { delimiter: b';', header: false, missing: Missing::ForwardFill, ..Default::default() };
+/// let table = Table::read_with(&path, &options)?;
+/// assert_eq!(table.names(), ["0", "1"]);
+/// assert_eq!(table.numbers(&["1"])?.to_vec::<f64>()?, [3.5, 3.5, 4.0]);
+/// # Ok::<(), wengert_train::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableOptions {
+    /// What stands between cells; a comma by default, `b'\t'` for a tab.
+    pub delimiter: u8,
+    /// Whether the first line has the names of the columns, as by default. Without it they are numbered from `0`.
+    pub header: bool,
+    /// What [`Table::numbers`] makes of a missing number.
+    pub missing: Missing,
+    /// The texts of a missing number; by default nothing, `NA`, `N/A`, `n/a`, `NaN`, `nan`, `null` and `?`. Any other text that is no number is an error.
+    pub na_values: Vec<String>,
+}
+
+impl Default for TableOptions {
+    fn default() -> TableOptions {
+        let na_values = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "?"].map(String::from).into();
+        TableOptions { delimiter: b',', header: true, missing: Missing::Error, na_values }
+    }
+}
+
+/// What becomes of a missing number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// An error with the line and the column.
+    #[default]
+    Error,
+    /// NaN: the program decides, by a mask or another value.
+    Nan,
+    /// The number of the column in the row before. An error if there is none.
+    ForwardFill,
 }
 
 impl Table {
@@ -37,21 +84,35 @@ impl Table {
     /// # Errors
     /// If it cannot be read, is empty, is not UTF-8, or a row has not as many cells as the header.
     pub fn read(path: impl AsRef<Path>) -> Result<Table> {
+        Table::read_with(path, &TableOptions::default())
+    }
+
+    /// Reads a file that is written in another way.
+    ///
+    /// # Errors
+    /// As [`read`](Table::read).
+    pub fn read_with(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
+        let mut builder = csv::ReaderBuilder::new();
+        builder.trim(csv::Trim::All).delimiter(options.delimiter).has_headers(options.header);
+        let mut reader = builder.from_reader(&bytes[..]);
+        // Without a header it is the first row, which comes again below.
         let header = reader.headers().map_err(|e| problem(path, &bytes, &e))?.clone();
         if header.is_empty() {
-            return Err(Error::format(path, "the file is empty, expected a line with the names of the columns"));
+            let expected = if options.header { "a line with the names of the columns" } else { "at least one row" };
+            return Err(Error::format(path, format!("the file is empty, expected {expected}")));
         }
-        let names: Vec<String> = header.iter().map(String::from).collect();
+        let name = |(i, text): (usize, &str)| if options.header { text.to_string() } else { i.to_string() };
+        let names: Vec<String> = header.iter().enumerate().map(name).collect();
         let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.map_err(|e| problem(path, &bytes, &e))?;
             let line = record.position().map_or(0, |position| line_at(&bytes, position));
             rows.push((line, record));
         }
-        Ok(Table { path: path.into(), names, rows })
+        let TableOptions { missing, na_values, .. } = options.clone();
+        Ok(Table { path: path.into(), names, rows, missing, na_values })
     }
 
     /// The names of the columns.
@@ -69,28 +130,43 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// Columns of numbers, F64 `[N, columns]`.
+    /// Columns of numbers, F64 `[N, columns]`. Of missing ones becomes what the [options](TableOptions::missing) say.
     ///
     /// # Errors
-    /// If there is no such column, or a cell in it is not a finite number.
+    /// If there is no such column, or a cell in it is neither a finite number nor missing.
     pub fn numbers(&self, columns: &[&str]) -> Result<Tensor> {
         let places: Vec<usize> = columns.iter().map(|name| self.column(name)).collect::<Result<_>>()?;
-        let mut values = Vec::with_capacity(self.len() * columns.len());
+        let mut values: Vec<f64> = Vec::with_capacity(self.len() * columns.len());
         for (line, row) in &self.rows {
             for (name, place) in columns.iter().zip(&places) {
                 let text = &row[*place];
-                match text.parse::<f64>() {
-                    Ok(value) if value.is_finite() => values.push(value),
-                    _ => {
-                        return Err(Error::Cell {
-                            path: self.path.clone(),
-                            line: *line,
-                            column: name.to_string(),
-                            found: text.to_string(),
-                            expected: "a finite number".into(),
-                        });
-                    }
-                }
+                // A number such as -9999 may stand for a missing one.
+                let is_missing = self.na_values.iter().any(|missing| missing == text);
+                let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && !is_missing);
+                // The row before ends where this one has come to.
+                let before = values.len().checked_sub(columns.len());
+                let value = match (number, self.missing) {
+                    (Some(number), _) => Some(number),
+                    (None, Missing::Nan) if is_missing => Some(f64::NAN),
+                    (None, Missing::ForwardFill) if is_missing => before.map(|at| values[at]),
+                    (None, _) => None,
+                };
+                let Some(value) = value else {
+                    let first = self.missing == Missing::ForwardFill && is_missing;
+                    return Err(Error::Cell {
+                        path: self.path.clone(),
+                        line: *line,
+                        column: name.to_string(),
+                        found: text.to_string(),
+                        expected: if first {
+                            "a finite number, and there is none before it"
+                        } else {
+                            "a finite number"
+                        }
+                        .into(),
+                    });
+                };
+                values.push(value);
             }
         }
         Ok(Tensor::from_vec(values, [self.len(), columns.len()])?)
@@ -131,7 +207,7 @@ fn problem(path: &Path, bytes: &[u8], error: &csv::Error) -> Error {
     };
     match error.kind() {
         csv::ErrorKind::UnequalLengths { pos: Some(position), expected_len, len } => {
-            at(position, format!("{len} cell{}, the header has {expected_len}", if *len == 1 { "" } else { "s" }))
+            at(position, format!("{len} cell{}, the first line has {expected_len}", if *len == 1 { "" } else { "s" }))
         }
         csv::ErrorKind::Utf8 { pos: Some(position), .. } => at(position, "not UTF-8 text".into()),
         _ => Error::format(path, error.to_string()),
@@ -165,6 +241,66 @@ mod tests {
         assert_eq!((classes.to_f64_vec(), names.join(" ")), (vec![1.0, 0.0, 1.0], "x y".into()));
     }
 
+    fn table_with(text: &str, options: &TableOptions) -> Result<Table> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.csv");
+        std::fs::write(&path, text).unwrap();
+        Table::read_with(path, options)
+    }
+
+    #[test]
+    fn other_files_are_read() {
+        for (delimiter, sign) in [(b';', ";"), (b'\t', "\t"), (b'|', "|")] {
+            let text = "a,b\"c\n1,\"2\"\n".replace(',', sign);
+            let options = TableOptions { delimiter, ..Default::default() };
+            let table = table_with(&text, &options).unwrap();
+            assert_eq!(table.names(), ["a", "b\"c"]);
+            assert_eq!(table.numbers(&["b\"c"]).unwrap().to_f64_vec(), [2.0]);
+        }
+        let options = TableOptions { header: false, ..Default::default() };
+        let table = table_with("1,x\n\n2,y\n", &options).unwrap();
+        assert_eq!((table.len(), table.names().join(" ")), (2, "0 1".into()));
+        assert_eq!(table.numbers(&["0"]).unwrap().to_f64_vec(), [1.0, 2.0]);
+        assert_eq!(table.texts("1").unwrap(), ["x", "y"]);
+        let error = table_with("1,x\n2\n", &options).unwrap_err().to_string();
+        assert!(error.ends_with("data.csv: line 2: 1 cell, the first line has 2"), "{error}");
+        let error = table_with("", &options).unwrap_err().to_string();
+        assert!(error.ends_with("data.csv: the file is empty, expected at least one row"), "{error}");
+        let error = table.numbers(&["0", "1"]).unwrap_err().to_string();
+        assert!(error.ends_with("data.csv, line 1, column '1': 'x' is not a finite number"), "{error}");
+    }
+
+    #[test]
+    fn missing_numbers_become_what_is_asked() {
+        let text = "a,b\n1,2\n,3\nNA,?\n4,nan\n";
+        let numbers = |text: &str, missing: Missing, columns: &[&str]| {
+            let table = table_with(text, &TableOptions { missing, ..Default::default() })?;
+            table.numbers(columns).map(|numbers| numbers.to_f64_vec())
+        };
+        let filled = numbers(text, Missing::ForwardFill, &["a", "b"]).unwrap();
+        assert_eq!(filled, [1.0, 2.0, 1.0, 3.0, 1.0, 3.0, 4.0, 3.0]);
+        assert_eq!(numbers(text, Missing::ForwardFill, &["b", "a", "b"]).unwrap()[6..9], [3.0, 1.0, 3.0]);
+        let nan = numbers(text, Missing::Nan, &["a"]).unwrap();
+        assert!(nan[0] == 1.0 && nan[1].is_nan() && nan[2].is_nan() && nan[3] == 4.0, "{nan:?}");
+        let says = |text: &str, missing: Missing, part: &str| {
+            let error = numbers(text, missing, &["a"]).unwrap_err().to_string();
+            assert!(error.ends_with(part), "{error}");
+        };
+        says(text, Missing::Error, "data.csv, line 3, column 'a': '' is not a finite number");
+        // What is neither a number nor missing is a mistake under every policy.
+        for missing in [Missing::Error, Missing::Nan, Missing::ForwardFill] {
+            says("a,b\n1,2\n1..5,3\n", missing, "data.csv, line 3, column 'a': '1..5' is not a finite number");
+        }
+        let part = "data.csv, line 2, column 'a': '' is not a finite number, and there is none before it";
+        says("a,b\n,2\n1,3\n", Missing::ForwardFill, part);
+        // Other texts of missing numbers.
+        let options =
+            TableOptions { missing: Missing::Nan, na_values: vec!["-9999".into(), "x".into()], ..Default::default() };
+        let found = table_with("a\nx\n-9999\n0\n", &options).unwrap().numbers(&["a"]).unwrap().to_f64_vec();
+        assert!(found[0].is_nan() && found[1].is_nan() && found[2] == 0.0, "{found:?}");
+        assert!(table_with("a\nNA\n", &options).unwrap().numbers(&["a"]).is_err());
+    }
+
     #[test]
     fn errors_have_an_address() {
         let says = |text: &[u8], part: &str| {
@@ -175,7 +311,7 @@ mod tests {
         says(b"a,b\n1,2\n,3\n", "data.csv, line 3, column 'a': '' is not a finite number");
         says(b"a,b\n1,2\nnan,3\n", "data.csv, line 3, column 'a': 'nan' is not a finite number");
         says(b"a,b\n1e999,2\n", "data.csv, line 2, column 'a': '1e999' is not a finite number");
-        says(b"a,b\n1,2\n3\n", "data.csv: line 3: 1 cell, the header has 2");
+        says(b"a,b\n1,2\n3\n", "data.csv: line 3: 1 cell, the first line has 2");
         says(b"a,b\n1,2\n\xff,3\n", "data.csv: line 3: not UTF-8 text");
         says(b"c,b\n1,2\n", "data.csv: no column 'a'; it has: c, b");
         says(b"", "data.csv: the file is empty, expected a line with the names of the columns");

@@ -30,8 +30,8 @@ impl CsvLog {
         let before = |line: &str| {
             line == header || line.split(',').next().and_then(|s| s.parse().ok()).is_some_and(|step: u64| step < start)
         };
-        let (mut lines, length) = Lines::open(path, |line| start > 0 && before(line))?;
-        if length == 0 {
+        let mut lines = Lines::open(path, |line| start > 0 && before(line))?;
+        if lines.is_empty() {
             lines.write(&header)?;
         }
         Ok(CsvLog { lines, columns: columns.iter().map(|name| name.to_string()).collect() })
@@ -47,7 +47,7 @@ impl Log for CsvLog {
     fn log(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
         if let Some((name, _)) = values.iter().find(|(name, _)| !self.columns.iter().any(|column| column == name)) {
             let problem = format!("no column '{name}'; it has: {}", self.columns.join(", "));
-            return Err(Error::format(&self.lines.path, problem));
+            return Err(Error::format(self.lines.path(), problem));
         }
         let cell =
             |column: &String| values.iter().find(|(name, _)| name == column).map_or(String::new(), |v| v.1.to_string());

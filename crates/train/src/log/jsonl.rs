@@ -21,7 +21,7 @@ impl JsonLog {
     /// If it cannot be written.
     pub fn new(path: impl AsRef<Path>, start: u64) -> Result<JsonLog> {
         let step = |line: &str| line.strip_prefix(STEP)?.split([',', '}']).next()?.parse::<u64>().ok();
-        let (lines, _) = Lines::open(path.as_ref(), |line| step(line).is_some_and(|step| step < start))?;
+        let lines = Lines::open(path.as_ref(), |line| step(line).is_some_and(|step| step < start))?;
         Ok(JsonLog { lines })
     }
 }

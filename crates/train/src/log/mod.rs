@@ -34,7 +34,8 @@ use std::path::{Path, PathBuf};
 /// # Ok::<(), wengert_train::Error>(())
 /// ```
 ///
-/// Every call reaches the system, so a killed process loses no line.
+/// Every call reaches the system, so a killed process loses no line. A call that fails leaves nothing behind: the run may go on, and its log is
+/// whole again when the disk is.
 pub trait Log {
     /// Writes the numbers of a step. Steps do not go down.
     ///
@@ -58,17 +59,52 @@ tuple!(A 0, B 1);
 tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);
 
-/// A file of lines, appended to.
+/// A file that grows by whole pieces: what a call that failed has left of its own goes, so that the next piece does not follow half a one.
 #[derive(Debug)]
-struct Lines {
+struct Appended {
     path: PathBuf,
     file: File,
+    /// How long it is with all its whole pieces.
+    length: u64,
+    /// Whether there may be half a piece behind them.
+    torn: bool,
 }
+
+impl Appended {
+    /// Appends a piece in one call.
+    fn write(&mut self, piece: &[u8]) -> Result<()> {
+        match self.cut().and_then(|()| self.file.write_all(piece)) {
+            Ok(()) => {
+                self.length += piece.len() as u64;
+                Ok(())
+            }
+            Err(e) => {
+                self.torn = true;
+                // If it does not succeed now, the next call tries again first.
+                let _ = self.cut();
+                Err(Error::file(&self.path, e))
+            }
+        }
+    }
+
+    fn cut(&mut self) -> std::io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.length)?;
+            self.file.seek(SeekFrom::Start(self.length))?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+}
+
+/// A file of lines, appended to.
+#[derive(Debug)]
+struct Lines(Appended);
 
 impl Lines {
     /// Opens a file, or makes it with its folder. Lines stay up to the first for which `stays` is not true, and the last if it has no end: a run was
     /// killed in it.
-    fn open(path: &Path, stays: impl Fn(&str) -> bool) -> Result<(Lines, u64)> {
+    fn open(path: &Path, stays: impl Fn(&str) -> bool) -> Result<Lines> {
         let open = || {
             std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
             let text = match std::fs::read(path) {
@@ -84,17 +120,25 @@ impl Lines {
                 }
                 length += line.len() as u64;
             }
-            let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-            file.set_len(length)?;
-            file.seek(SeekFrom::End(0))?;
-            Ok((Lines { path: path.into(), file }, length))
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+            let mut lines = Lines(Appended { path: path.into(), file, length, torn: true });
+            lines.0.cut()?;
+            Ok(lines)
         };
         open().map_err(|e| Error::file(path, e))
     }
 
-    /// Appends a line in one call.
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.0.length == 0
+    }
+
+    fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     fn write(&mut self, line: &str) -> Result<()> {
-        self.file.write_all(format!("{line}\n").as_bytes()).map_err(|e| Error::file(&self.path, e))
+        self.0.write(format!("{line}\n").as_bytes())
     }
 }
 

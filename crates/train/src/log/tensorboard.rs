@@ -11,19 +11,17 @@
 //! SessionLog      1 status: enum (1 = START)
 //! ```
 
-use super::Log;
+use super::{Appended, Log};
 use crate::error::{Error, Result};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs::OpenOptions;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wengert_autograd::Tensor;
 
 /// Scalars and histograms for TensorBoard: `tensorboard --logdir FOLDER`.
 #[derive(Debug)]
 pub struct TensorBoard {
-    path: PathBuf,
-    file: File,
+    file: Appended,
 }
 
 /// The number of buckets of a histogram.
@@ -49,7 +47,7 @@ impl TensorBoard {
                 Err(e) => return Err(Error::file(&path, e)),
             }
         };
-        let mut board = TensorBoard { path, file };
+        let mut board = TensorBoard { file: Appended { path, file, length: 0, torn: false } };
         let mut version = Message::default();
         version.bytes(3, b"brain.Event:2");
         board.event(0, version)?;
@@ -106,7 +104,7 @@ impl TensorBoard {
         event.double(1, now());
         event.integer(2, step);
         event.0.extend(content.0);
-        self.file.write_all(&record(&event.0)).map_err(|e| Error::file(&self.path, e))
+        self.file.write(&record(&event.0))
     }
 }
 
@@ -192,7 +190,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut board = TensorBoard::new(folder.path(), 300).unwrap();
         board.log(300, &[("a", 0.5)]).unwrap();
-        let bytes = std::fs::read(&board.path).unwrap();
+        let bytes = std::fs::read(&board.file.path).unwrap();
         let mut rest = &bytes[..];
         let mut events = Vec::new();
         while let Some(length) = rest.first_chunk::<8>() {
@@ -209,6 +207,6 @@ mod tests {
         assert_eq!(events[2][9..], [0x10, 0xac, 0x02, 0x2a, 10, 0x0a, 8, 0x0a, 1, b'a', 0x15, 0, 0, 0, 0x3f]);
         // A second run at the same second has a file of its own, which comes later.
         let other = TensorBoard::new(folder.path(), 0).unwrap();
-        assert!(other.path > board.path);
+        assert!(other.file.path > board.file.path);
     }
 }

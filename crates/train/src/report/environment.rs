@@ -1,5 +1,6 @@
 //! Where a run took place.
 
+use super::revision::revision;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Names and values, of the process and the machine.
@@ -8,11 +9,14 @@ pub(super) fn environment() -> Vec<(String, String)> {
     let mut all = vec![
         ("command line", command.join(" ")),
         ("wengert", env!("CARGO_PKG_VERSION").into()),
+        ("compiler", env!("WENGERT_RUSTC").into()),
         ("build", if cfg!(debug_assertions) { "with debug assertions" } else { "without debug assertions" }.into()),
         ("instruction set", format!("{:?}", wengert_kernels::isa())),
         ("threads", wengert_kernels::threads().to_string()),
         ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
     ];
+    let folder = std::env::current_dir().ok();
+    all.extend(folder.and_then(|folder| revision(&folder)).map(|hash| ("git revision", hash)));
     all.extend(processor().map(|name| ("processor", name)));
     all.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }

@@ -5,6 +5,7 @@ mod environment;
 mod gate;
 mod map;
 mod page;
+mod revision;
 mod strange;
 
 use crate::error::{Error, Result};
@@ -172,7 +173,11 @@ impl Report {
             std::fs::write(&beside, self.html())?;
             std::fs::rename(&beside, path)
         };
-        write().map_err(|e| Error::file(path, e))
+        write().map_err(|e| {
+            // Half a page is of no use, and may fill the disk.
+            let _ = std::fs::remove_file(&beside);
+            Error::file(path, e)
+        })
     }
 }
 

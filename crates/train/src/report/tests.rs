@@ -34,6 +34,10 @@ fn an_empty_run_is_a_page() {
     for list in ["\"charts\":[]", "\"flow\":[]", "\"gates\":[]", "\"equations\":[]", "\"strange\":[]"] {
         assert!(data(&page).contains(list), "{list}");
     }
+    for name in ["command line", "compiler", "instruction set", "threads"] {
+        assert!(data(&page).contains(&format!("[\"{name}\",")), "{name}");
+    }
+    assert!(data(&page).contains("[\"compiler\",\"rustc 1."), "{page}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/report.html");
     report.save(&path).unwrap();
@@ -42,6 +46,21 @@ fn an_empty_run_is_a_page() {
     std::fs::create_dir(folder.path().join("a.html")).unwrap();
     let error = report.save(folder.path().join("a.html")).unwrap_err().to_string();
     assert!(error.contains("a.html: "), "{error}");
+    assert!(!folder.path().join("a.html.new").exists());
+}
+
+/// The page that is written beside the place is a device without space.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_keeps_the_page_that_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    Report::new("before").save(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("report.html.new")).unwrap();
+    let error = Report::new("after").save(&path).unwrap_err().to_string();
+    assert!(error.contains("report.html: No space left on device"), "{error}");
+    assert!(std::fs::read_to_string(&path).unwrap().contains("before"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
