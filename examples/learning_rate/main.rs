@@ -1,5 +1,5 @@
 //! Which learning rate? A range test tries rates from small to large, one step each, and suggests one; then an LSTM is trained with it, with a
-//! tenth of it and with ten times as much.
+//! thirtieth of it and with thirty times as much.
 //!
 //! ```text
 //! cargo run --release --example learning_rate [-- --smoke] [--out DIR]
@@ -13,7 +13,7 @@
 
 mod wave;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wave::{Net, waves};
 use wengert::prelude::*;
 use wengert::train::plot::{Line, Plot};
@@ -23,6 +23,8 @@ const ROWS: usize = 3000;
 const WINDOW: usize = 32;
 const HIDDEN: usize = 32;
 const BATCH: usize = 32;
+/// The greatest loss in the pictures.
+const TOP: f64 = 2.0;
 
 /// What all trainings have in common.
 struct Task {
@@ -92,27 +94,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let out = arguments.iter().skip_while(|argument| *argument != "--out").nth(1).map_or("out".into(), PathBuf::from);
-    let epochs = if smoke { 2 } else { 20 };
+    let epochs = if smoke { 2 } else { 8 };
     std::fs::create_dir_all(&out)?;
 
     let task = Task::new(Seeds::new(0))?;
     let found = task.range_test()?;
-    let path = out.join("range_test.svg");
-    std::fs::write(&path, found.svg()?)?;
     let suggestion = found.suggestion().ok_or("the loss has not fallen at any rate")?;
-    println!("{} rates tried, the loss is lowest at {:.2e}: {}", found.rates.len(), found.lowest().unwrap_or(f64::NAN), path.display());
+    let mut plot = Plot::new("Learning-rate range test", "learning rate", "mean squared error").log_x();
+    // Where the loss explodes, the rest would be flat beside it.
+    plot.range = Some(0.0..TOP);
+    let points = |losses: &[f64]| found.rates.iter().copied().zip(losses.iter().copied()).collect::<Vec<_>>();
+    plot.lines = vec![line("loss of the batch", points(&found.losses)), line("smoothed", points(&found.smoothed))];
+    plot.mark = Some((suggestion, format!("suggestion {suggestion:.2e}")));
+    write(&out.join("range_test.svg"), &plot)?;
+    println!("{} rates tried; the loss falls most steeply at {suggestion:.4}", found.rates.len());
 
     let mut plot = Plot::new("Validation loss by learning rate", "epoch", "mean squared error");
-    plot.range = Some(0.0..1.5);
-    println!("\n{:<24}{:>12}{:>16}", "learning rate", "epoch 1", format!("epoch {epochs}"));
-    for (name, lr) in [("a tenth", suggestion / 10.0), ("suggestion", suggestion), ("ten times", suggestion * 10.0)] {
-        let losses = task.train(lr, epochs)?;
-        println!("{:<24}{:>12.4}{:>16.4}", format!("{lr:.4} ({name})"), losses[1], losses[epochs as usize]);
-        let points: Vec<(f64, f64)> = losses.iter().enumerate().map(|(epoch, loss)| (epoch as f64, *loss)).collect();
-        plot.lines.push(Line::new(format!("{lr:.4}, {name}"), points));
+    plot.range = Some(0.0..TOP);
+    println!("\n{:<24}{:>12}{:>12}", "learning rate", "epoch 1", format!("epoch {epochs}"));
+    for (name, factor) in [("a thirtieth", 1.0 / 30.0), ("the suggestion", 1.0), ("thirty times", 30.0)] {
+        let losses = task.train(factor * suggestion, epochs)?;
+        let name = format!("{:.4}, {name}", factor * suggestion);
+        println!("{name:<24}{:>12.4}{:>12.4}", losses[1], losses[epochs as usize]);
+        plot.lines.push(line(name, losses.iter().enumerate().map(|(epoch, loss)| (epoch as f64, *loss)).collect()));
     }
-    let path = out.join("learning_rate.svg");
-    std::fs::write(&path, plot.svg()?)?;
-    println!("\n{}", path.display());
+    write(&out.join("learning_rate.svg"), &plot)?;
+    Ok(())
+}
+
+/// A line up to where it leaves the picture.
+fn line(name: impl Into<String>, points: Vec<(f64, f64)>) -> Line {
+    Line::new(name, points.into_iter().take_while(|(_, loss)| *loss < TOP).collect::<Vec<_>>())
+}
+
+fn write(path: &Path, plot: &Plot) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::write(path, plot.svg()?)?;
+    println!("{}", path.display());
     Ok(())
 }
