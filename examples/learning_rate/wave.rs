@@ -4,7 +4,7 @@ use wengert::prelude::*;
 /// Two waves, one on the other, with noise: `[N, 1]`.
 pub fn waves(n: usize, rng: &mut impl Rng) -> Result<Tensor> {
     let noise = init::normal(&[n], 0.1, rng).to_f64_vec();
-    let value = |(t, noise): (usize, f64)| 20.0 + (t as f64 * 0.3).sin() + (t as f64 * 0.19).sin() + noise;
+    let value = |(t, noise): (usize, f64)| (t as f64 * 0.3).sin() + (t as f64 * 0.19).sin() + noise;
     Tensor::from_vec(noise.into_iter().enumerate().map(|tn| value(tn) as f32).collect(), [n, 1])
 }
 
