@@ -7,6 +7,7 @@
 //! A network of 17,000 weights learns from 64 sequences with noisy targets; the test asks for what is behind the noise. The table gives the test
 //! error after training, the mean over several seeds, and for how many of them it is lower than without; the picture, how it went there.
 
+use rand::Rng;
 use std::path::PathBuf;
 use wengert::prelude::*;
 use wengert::train::plot::{Line, Plot};
@@ -71,37 +72,31 @@ impl Data {
 
 #[derive(Module)]
 struct Net {
-    rnn: Rnn<LstmCell>,
+    rnn: Rnn<WeightDrop<LstmCell>>,
+    dropout: Dropout,
     head: Linear,
 }
 
 impl Net {
-    fn loss<'t>(&self, cx: &Cx<'t>, data: &Data, method: Method) -> Result<Var<'t>> {
-        let tape = cx.tape();
-        let x = tape.constant(data.x.transpose(0, 1)?);
-        // 1/keep with probability keep, else 0.
-        let mask = |part: f64, shape: Shape| match cx.key() {
-            Some(key) if cx.is_training() => tape.bernoulli(key, 1.0 - part, shape, DType::F32) / (1.0 - part),
-            _ => tape.ones(shape, DType::F32),
+    fn new(method: Method, rng: &mut impl Rng) -> Net {
+        // At a rate of 0 nothing is dropped.
+        let (units, weights) = match method {
+            Method::Dropout(rate) => (rate, 0.0),
+            Method::WeightDrop(rate) => (0.0, rate),
+            _ => (0.0, 0.0),
         };
-        let h = match method {
-            Method::WeightDrop(part) => {
-                let u = &self.rnn.layers[0].u;
-                let dropped = tape.param(u) * mask(part, u.value().shape().clone());
-                tape.bind(u, dropped, || self.rnn.forward(cx, x)).0.last(0)
-            }
-            _ => self.rnn.forward(cx, x).0.last(0),
-        };
-        let h = match method {
-            Method::Dropout(part) => h * mask(part, h.shape()?),
-            _ => h,
-        };
-        Ok(loss::mse(self.head.forward(h), &data.y))
+        let cell = WeightDrop::new(LstmCell::new(INPUTS, HIDDEN, rng), weights, ["u"]);
+        Net { rnn: Rnn::new(cell), dropout: Dropout::new(units), head: Linear::new(HIDDEN, 1, rng) }
+    }
+
+    fn loss<'t>(&self, cx: &Cx<'t>, data: &Data) -> Result<Var<'t>> {
+        let (h, _) = self.rnn.forward(cx, cx.tape().constant(data.x.transpose(0, 1)?));
+        Ok(loss::mse(self.head.forward(self.dropout.forward(cx, h.last(0))), &data.y))
     }
 
     fn test(&self, data: &Data) -> Result<f64> {
         let tape = Tape::inference();
-        self.loss(&Cx::eval(&tape), data, Method::Nothing)?.item()
+        self.loss(&Cx::eval(&tape), data)?.item()
     }
 }
 
@@ -113,8 +108,7 @@ fn train(method: Method, seed: u64, epochs: u64) -> Result<(Vec<f64>, f64), Box<
     let rows: Vec<usize> = (0..TRAIN).collect();
     let (validation, train) = (all.rows(&rows[..held])?, all.rows(&rows[held..])?);
 
-    let mut rng = seeds.rng("weights");
-    let net = Net { rnn: Rnn::new(LstmCell::new(INPUTS, HIDDEN, &mut rng)), head: Linear::new(HIDDEN, 1, &mut rng) };
+    let net = Net::new(method, &mut seeds.rng("weights"));
     let mut adam = Adam::new(5e-3);
     if let Method::L2(l2) = method {
         adam = adam.l2(l2);
@@ -126,7 +120,7 @@ fn train(method: Method, seed: u64, epochs: u64) -> Result<(Vec<f64>, f64), Box<
         for batch in batches.by_ref() {
             let tape = Tape::new();
             let cx = Cx::train(&tape).with_seed(seeds.key_at("drop", step));
-            let mut gradients = net.loss(&cx, &train.rows(&batch)?, method)?.backward()?;
+            let mut gradients = net.loss(&cx, &train.rows(&batch)?)?.backward()?;
             drop(tape);
             clip_grad_norm(&net, &mut gradients, 1.0)?;
             adam.step(&net, &gradients)?;

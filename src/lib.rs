@@ -36,6 +36,10 @@ mod guides {
     mod checking_gradients {}
     #[doc = include_str!("../docs/custom-cells.md")]
     mod custom_cells {}
+    #[cfg(feature = "train")]
     #[doc = include_str!("../docs/from-pytorch.md")]
     mod from_pytorch {}
+    #[cfg(feature = "train")]
+    #[doc = include_str!("../docs/training.md")]
+    mod training {}
 }

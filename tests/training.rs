@@ -207,3 +207,11 @@ fn initial_values_are_drawn_from_their_distributions() {
     let cell = LstmCell::new(3, 16, &mut rng);
     assert!(cell.params().iter().all(|(_, p)| p.value().to_f64_vec().iter().all(|v| v.abs() <= 0.25)));
 }
+
+/// The guide shows the series and the network of the example, which its other snippets include.
+#[test]
+fn the_network_of_the_guide_is_that_of_the_example() {
+    let guide = include_str!("../docs/training.md");
+    let net = include_str!("../examples/learning_rate/wave.rs");
+    assert!(guide.contains(&format!("```rust\n{net}```")), "docs/training.md shows another network");
+}

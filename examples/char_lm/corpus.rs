@@ -1,17 +1,17 @@
 //! Text as numbers.
 
 use crate::failure::{Failure, Result};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use wengert::train::Vocabulary;
 
-/// A text in two parts, as indices of its characters.
+/// A text in two parts, as numbers of its characters.
 pub struct Corpus {
     pub name: String,
-    pub train: Vec<usize>,
-    pub held_out: Vec<usize>,
-    /// The characters of the training part in order. Their index is 1 more; 0 stands for every other one.
-    alphabet: Vec<char>,
+    pub train: Vec<i64>,
+    pub held_out: Vec<i64>,
+    /// The characters of the training part; 0 stands for every other one.
+    pub vocabulary: Vocabulary,
 }
 
 impl Corpus {
@@ -38,19 +38,13 @@ impl Corpus {
         let (held_out, train): (Vec<_>, Vec<_>) = parts.iter().enumerate().partition(held);
         let join = |parts: Vec<(usize, &String)>| parts.into_iter().map(|(_, part)| part.as_str()).collect::<String>();
         let (train, held_out) = (join(train), join(held_out));
-        let alphabet: Vec<char> = train.chars().collect::<BTreeSet<char>>().into_iter().collect();
-        let index = |text: String| text.chars().map(|c| alphabet.binary_search(&c).map_or(0, |at| at + 1)).collect();
-        let (train, held_out): (Vec<usize>, Vec<usize>) = (index(train), index(held_out));
+        let vocabulary = Vocabulary::chars(&train).with_unknown("\u{fffd}");
+        let (train, held_out) = (vocabulary.encode(&train)?, vocabulary.encode(&held_out)?);
         if train.len() < 5_000 || held_out.len() < 200 {
             let found = format!("{} characters are too few: 5200 are needed", train.len() + held_out.len());
             return Err(Failure::new(format!("{name}: {found}")));
         }
-        Ok(Corpus { name, train, held_out, alphabet })
-    }
-
-    /// The number of indices.
-    pub fn classes(&self) -> usize {
-        self.alphabet.len() + 1
+        Ok(Corpus { name, train, held_out, vocabulary })
     }
 
     /// Keeps so many characters of the training part, and a twentieth of it.
@@ -60,17 +54,10 @@ impl Corpus {
     }
 
     /// The first line of what was held out, with its end.
-    pub fn prompt(&self) -> Vec<usize> {
-        let end = self.held_out.iter().position(|index| self.character(*index) == '\n').unwrap_or(20);
+    pub fn prompt(&self) -> Vec<i64> {
+        let newline = self.vocabulary.tokens().iter().position(|token| token == "\n").map(|at| at as i64);
+        let end = self.held_out.iter().position(|number| Some(*number) == newline).unwrap_or(20);
         self.held_out[..=end.min(100)].to_vec()
-    }
-
-    pub fn text(&self, indices: &[usize]) -> String {
-        indices.iter().map(|index| self.character(*index)).collect()
-    }
-
-    fn character(&self, index: usize) -> char {
-        index.checked_sub(1).and_then(|at| self.alphabet.get(at).copied()).unwrap_or('\u{fffd}')
     }
 }
 

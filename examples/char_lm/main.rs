@@ -5,8 +5,9 @@
 //! ```
 //!
 //! reads this workspace's own source (or `--text FILE`), trains an LSTM by truncated backpropagation through time, and reports
-//! bits per character on files it has not seen, beside n-gram models of the same text. It saves half-way, and
-//! shows at the end that a program which goes on from the saved file takes the same steps to the bit. Then it writes some text.
+//! bits per character on files it has not seen, beside n-gram models of the same text. It writes checkpoints, so that it can be
+//! stopped at any moment, and shows at the end that who goes on from the one half-way takes the same steps to the bit. Then it writes some
+//! text.
 //!
 //! The files, in the order of reading: `corpus` (files to numbers), `model` (the network), `session` (a training that can be
 //! interrupted), `ngram` (the baseline).
@@ -32,16 +33,16 @@ use failure::{Failure, Result};
 use model::CharLm;
 use ngram::NGrams;
 use output::say;
-use rand::{SeedableRng, rngs::StdRng};
 use session::Session;
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 use wengert::prelude::*;
+use wengert::train::{Checkpoints, Progress, Seeds};
 
 /// Trains a character model and compares it with n-grams.
 ///
-/// Without options: on the source of this workspace. Writes char_lm.safetensors, from which --resume goes on.
+/// Without options: on the source of this workspace. Writes checkpoints, from the last of which --resume goes on.
 #[derive(Parser, Debug)]
 #[command(name = "char_lm")]
 pub struct Options {
@@ -54,12 +55,12 @@ pub struct Options {
     hidden: u32,
 
     /// Training steps, of 16 pieces of 64 characters.
-    #[arg(long, value_name = "N", default_value = "5000", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
-    steps: u32,
+    #[arg(long, value_name = "N", default_value = "5000", value_parser = clap::value_parser!(u64).range(2..=10_000_000))]
+    steps: u64,
 
-    /// Goes on from a saved file; the other options should be those it was saved with.
-    #[arg(long, value_name = "FILE")]
-    resume: Option<PathBuf>,
+    /// Goes on from the last checkpoint; the other options should be those it was made with. Without, earlier checkpoints go.
+    #[arg(long)]
+    resume: bool,
 
     /// How far the written text departs from what is most likely: near 0 hardly, 1 as often as the model thinks.
     #[arg(long, value_name = "X", default_value = "0.6", value_parser = temperature)]
@@ -69,7 +70,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value = "0")]
     seed: u64,
 
-    /// The folder for the saved file; made if it is missing.
+    /// The checkpoints are in its folder `char_lm`; made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
 
@@ -95,12 +96,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// After half of the steps the training is saved; so many steps after that are taken twice.
+/// So many steps after the checkpoint half-way are taken twice.
 const COMPARED: usize = 10;
 
 fn run(options: &Options) -> Result<()> {
     let mut corpus = Corpus::read(options.text.as_deref())?;
-    let (steps, hidden) = if options.smoke { (20, 32) } else { (options.steps as usize, options.hidden as usize) };
+    let (steps, hidden) = if options.smoke { (20, 32) } else { (options.steps, options.hidden as usize) };
     if options.smoke {
         corpus.shorten(40_000);
     }
@@ -110,61 +111,61 @@ fn run(options: &Options) -> Result<()> {
         corpus.name,
         corpus.train.len(),
         corpus.held_out.len(),
-        corpus.classes()
+        corpus.vocabulary.len()
     );
     let baselines = NGrams::all(&corpus);
 
+    let seeds = Seeds::new(options.seed);
     let fresh = || {
-        let net = CharLm::new(corpus.classes(), hidden, &mut StdRng::seed_from_u64(options.seed));
+        let net = CharLm::new(corpus.vocabulary.len(), hidden, &mut seeds.rng("weights"));
         Session::new(net, &corpus, steps)
     };
     let mut session = fresh()?;
-    if let Some(path) = &options.resume {
-        session.load(path)?;
-        say!("goes on after step {} of {}", session.step, path.display());
+    let folder = options.out.join("char_lm");
+    if !options.resume && folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|e| Failure::file(&folder, e))?;
     }
+    // The one half-way stays among so many.
+    let mut checkpoints = Checkpoints::new(&folder)?.keep(10);
+    say!("{}", checkpoints.resume(&mut session)?);
     say!("{} units, {} parameters", hidden, session.net.num_params());
 
-    let saved = options.out.join("char_lm.safetensors");
     let (begin, half) = (session.step, session.step + steps.saturating_sub(session.step) / 2);
     let (mut after, mut sum, mut count) = (Vec::new(), 0.0, 0);
-    let start = Instant::now();
+    let mut progress = Progress::new(steps).from(begin);
     while session.step < steps {
-        if session.step == half {
-            session.save(&saved)?;
+        if session.step == half || session.step.is_multiple_of((steps / 10).max(1)) {
+            checkpoints.save(session.step, &mut session)?;
         }
-        let loss = session.advance(&corpus)?;
+        let loss = session.advance()?;
         if session.step > half && after.len() < COMPARED {
             after.push(loss);
         }
         (sum, count) = (sum + loss, count + 1);
+        progress.step(1, &format!("loss {loss:.3}"));
         if session.step.is_multiple_of((steps / 5).max(1)) || session.step == steps {
             let held_out = session.net.bits(&corpus.held_out)?;
             let bits = sum / f64::from(count) / std::f64::consts::LN_2;
-            let seconds = start.elapsed().as_secs_f64();
-            say!(
-                "step {:5}  training {bits:.3}  held out {held_out:.3} bits per character  {seconds:.0} s",
+            progress.say(&format!(
+                "step {:5}  training {bits:.3}  held out {held_out:.3} bits per character",
                 session.step
-            );
+            ));
             (sum, count) = (0.0, 0);
         }
     }
+    progress.finish();
 
     if begin < steps {
+        checkpoints.save(steps, &mut session)?;
         // As another program would: nothing but the file.
-        let mut other = fresh()?;
-        other.load(&saved)?;
-        let again = (0..after.len()).map(|_| other.advance(&corpus)).collect::<Result<Vec<f64>>>()?;
+        let (path, mut other) = (checkpoints.path(half), fresh()?);
+        Checkpoints::load(&path, &mut other)?;
+        let again = (0..after.len()).map(|_| other.advance()).collect::<Result<Vec<f64>>>()?;
         if again.iter().map(|loss| loss.to_bits()).ne(after.iter().map(|loss| loss.to_bits())) {
-            return Err(Failure::file(&saved, "the training that goes on from here takes other steps"));
+            return Err(Failure::file(&path, "the training that goes on from here takes other steps"));
         }
-        say!(
-            "\n{}: saved after step {half}; who goes on from it has the same next {} losses to the bit",
-            saved.display(),
-            again.len()
-        );
+        say!("\n{}: who goes on from here has the same next {} losses to the bit", path.display(), again.len());
     }
-    session.save(&saved)?;
 
     let bits = session.net.bits(&corpus.held_out)?;
     if !bits.is_finite() {
@@ -182,9 +183,8 @@ fn run(options: &Options) -> Result<()> {
         say!("LSTM: {:.1} % {side} the best table, that of {}-grams", change.abs(), best.order);
     }
 
-    let mut rng = StdRng::seed_from_u64(options.seed);
     let length = if options.smoke { 40 } else { 500 };
-    let text = session.net.write(&corpus.prompt(), length, options.temperature, &mut rng)?;
-    say!("\nat temperature {}:\n\n{}", options.temperature, corpus.text(&text));
+    let text = session.net.write(&corpus.prompt(), length, options.temperature, &mut seeds.rng("text"))?;
+    say!("\nat temperature {}:\n\n{}", options.temperature, corpus.vocabulary.decode(&text)?);
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! The network.
 
 use crate::failure::Result;
-use rand::{Rng, rngs::StdRng};
+use rand::Rng;
 use wengert::prelude::*;
+use wengert::train::Stream;
 
 /// Features of a character.
 const FEATURES: usize = 64;
@@ -16,7 +17,7 @@ pub struct CharLm {
 }
 
 impl CharLm {
-    pub fn new(classes: usize, hidden: usize, rng: &mut StdRng) -> CharLm {
+    pub fn new(classes: usize, hidden: usize, rng: &mut impl Rng) -> CharLm {
         CharLm {
             features: Param::new(init::normal(&[classes, FEATURES], 0.3, rng)),
             rnn: Rnn::new(LstmCell::new(FEATURES, hidden, rng).with_forget_bias(1.0)),
@@ -34,35 +35,29 @@ impl CharLm {
     }
 
     /// Bits for each character of a text, but for the first of each of 8 parts that are read side by side.
-    pub fn bits(&self, text: &[usize]) -> Result<f64> {
-        let (rows, length) = (8, text.len() / 8);
-        let (mut carried, mut sum, mut count) = (None, 0.0, 0.0);
-        let mut from = 0;
-        while from + 1 < length {
-            let steps = (length - 1 - from).min(128);
+    pub fn bits(&self, text: &[i64]) -> Result<f64> {
+        let rows = 8;
+        let (mut carried, mut loss) = (None, metrics::LogLoss::new());
+        for piece in Stream::next_step(&Tensor::from_slice(text, [text.len()])?, rows, 128)? {
             let tape = Tape::inference();
             let cx = Cx::eval(&tape);
-            let state = resume(&self.rnn, &cx, rows, &carried)?;
-            let (x, next) = pieces(text, rows, from, steps)?;
-            let (scores, state) = self.forward(&cx, &x, state);
-            let n = (steps * rows) as f64;
-            let loss = loss::cross_entropy(scores, &next).keep();
+            let (scores, state) = self.forward(&cx, &piece.x, resume(&self.rnn, &cx, rows, &carried)?);
+            let mean = loss::cross_entropy(scores, &piece.y).keep();
             carried = Some(Carried::of(&state)?);
-            (sum, count, from) = (sum + n * loss.item()?, count + n, from + steps);
+            loss.add(mean.item()?, piece.x.numel());
         }
-        Ok(sum / count / std::f64::consts::LN_2)
+        Ok(loss.bits_per_character())
     }
 
     /// A prompt, and `length` characters drawn one after the other with probabilities `softmax(scores / temperature)`.
-    pub fn write(&self, prompt: &[usize], length: usize, temperature: f64, rng: &mut StdRng) -> Result<Vec<usize>> {
+    pub fn write(&self, prompt: &[i64], length: usize, temperature: f64, rng: &mut impl Rng) -> Result<Vec<i64>> {
         let mut text = prompt.to_vec();
         let (mut carried, mut read) = (None, 0);
         for _ in 0..length {
             let tape = Tape::inference();
             let cx = Cx::eval(&tape);
             let state = resume(&self.rnn, &cx, 1, &carried)?;
-            let new: Vec<i64> = text[read..].iter().map(|index| *index as i64).collect();
-            let x = Tensor::from_slice(&new, [new.len(), 1])?;
+            let x = Tensor::from_slice(&text[read..], [text.len() - read, 1])?;
             let (scores, state) = self.forward(&cx, &x, state);
             let likely = (scores.last(0).squeeze(0) / temperature).softmax(-1).keep();
             carried = Some(Carried::of(&state)?);
@@ -74,7 +69,7 @@ impl CharLm {
                 left -= p;
                 left < 0.0
             });
-            text.push(drawn.unwrap_or(0));
+            text.push(drawn.unwrap_or(0) as i64);
         }
         Ok(text)
     }
@@ -88,14 +83,4 @@ pub fn resume<'t>(rnn: &Rnn<LstmCell>, cx: &Cx<'t>, batch: usize, carried: &Opti
         Some(carried) => rnn.resume(cx, batch, carried)?,
         None => rnn.init(cx, batch),
     })
-}
-
-/// The text in `rows` parts side by side: `steps` characters of each `[T, B]`, from the place `from` on, and those that follow them.
-pub fn pieces(text: &[usize], rows: usize, from: usize, steps: usize) -> Result<(Tensor, Tensor)> {
-    let length = text.len() / rows;
-    let at = |shift: usize| -> Result<Tensor> {
-        let place = |i: usize| text[i % rows * length + from + i / rows + shift] as i64;
-        Ok(Tensor::from_vec((0..steps * rows).map(place).collect(), [steps, rows])?)
-    };
-    Ok((at(0)?, at(1)?))
 }

@@ -33,7 +33,7 @@ impl NGrams {
     /// Tables of several orders.
     pub fn all(corpus: &Corpus) -> Vec<NGrams> {
         let mut contexts: HashMap<u64, Context> = HashMap::new();
-        let mut counts: HashMap<(u64, usize), u32> = HashMap::new();
+        let mut counts: HashMap<(u64, i64), u32> = HashMap::new();
         let mut sizes = [0; LONGEST];
         for at in LONGEST..corpus.train.len() {
             let next = corpus.train[at];
@@ -51,7 +51,7 @@ impl NGrams {
         let mut bits = [0.0; LONGEST];
         for at in LONGEST..corpus.held_out.len() {
             let next = corpus.held_out[at];
-            let mut p = 1.0 / corpus.classes() as f64;
+            let mut p = 1.0 / corpus.vocabulary.len() as f64;
             for (shorter, key) in keys(&corpus.held_out, at).enumerate() {
                 if let Some(Context { total, distinct }) = contexts.get(&key) {
                     let count = counts.get(&(key, next)).copied().unwrap_or(0);
@@ -68,7 +68,7 @@ impl NGrams {
 }
 
 /// Numbers for the contexts of 0, 1, .. characters before a place, different ones in all likelihood.
-fn keys(text: &[usize], at: usize) -> impl Iterator<Item = u64> {
+fn keys(text: &[i64], at: usize) -> impl Iterator<Item = u64> {
     let longer = (1..LONGEST).scan(0x9e37_79b9_7f4a_7c15u64, move |key, back| {
         *key = (*key ^ (text[at - back] as u64 + 1)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         *key ^= *key >> 29;

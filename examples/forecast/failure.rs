@@ -18,11 +18,6 @@ impl Failure {
     pub fn file(path: &Path, what: impl fmt::Display) -> Failure {
         Failure(format!("{}: {what}", path.display()))
     }
-
-    /// A problem with one line of a file.
-    pub fn line(path: &Path, line: u64, what: impl fmt::Display) -> Failure {
-        Failure(format!("{}: line {line}: {what}", path.display()))
-    }
 }
 
 impl fmt::Display for Failure {
@@ -40,6 +35,12 @@ impl From<wengert::prelude::Error> for Failure {
 
 impl From<wengert::nn::io::Error> for Failure {
     fn from(error: wengert::nn::io::Error) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+impl From<wengert::train::Error> for Failure {
+    fn from(error: wengert::train::Error) -> Failure {
         Failure(error.to_string())
     }
 }

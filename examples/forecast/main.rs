@@ -34,12 +34,12 @@ use cli::{CellKind, Options};
 use failure::{Failure, Result};
 use model::{Forecaster, MinimalGatedUnit};
 use output::say;
-use rand::{SeedableRng, rngs::StdRng};
 use series::Series;
 use std::process::ExitCode;
 use std::time::Instant;
 use task::Task;
 use wengert::prelude::{Cell, LstmCell, ParamTree, Rnn, io};
+use wengert::train::{Random, Seeds};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -72,10 +72,13 @@ fn run(options: &Options) -> Result<()> {
 }
 
 /// Trains, tests, draws and saves, whatever the cell.
-fn forecast<C: Cell>(options: &Options, task: &Task, name: &str, layers: impl Fn(&mut StdRng) -> Rnn<C>) -> Result<()> {
-    let network = |rng: &mut StdRng| Forecaster::new(layers(rng), options.hidden, task.horizon, rng);
-    let mut rng = StdRng::seed_from_u64(options.seed);
-    let model = network(&mut rng)?;
+fn forecast<C: Cell>(options: &Options, task: &Task, name: &str, layers: impl Fn(&mut Random) -> Rnn<C>) -> Result<()> {
+    let network = |seeds: Seeds| {
+        let mut rng = seeds.rng("weights");
+        Forecaster::new(layers(&mut rng), options.hidden, task.horizon, &mut rng)
+    };
+    let seeds = Seeds::new(options.seed);
+    let model = network(seeds)?;
 
     say!("{}: {} values of '{}'", options.csv.display(), task.series.values.len(), task.series.name);
     say!("split {}", task.split);
@@ -89,7 +92,7 @@ fn forecast<C: Cell>(options: &Options, task: &Task, name: &str, layers: impl Fn
 
     let start = Instant::now();
     let (epochs, stride) = if options.smoke { (options.epochs.min(2), 32) } else { (options.epochs, 8) };
-    let history = train::train(&model, task, (epochs, stride), &mut rng)?;
+    let history = train::train(&model, task, (epochs, stride), seeds)?;
     let seconds = start.elapsed().as_secs_f64();
     say!("trained {} epochs in {seconds:.1} s, kept the weights of epoch {}\n", history.train.len(), history.best + 1);
 
@@ -109,7 +112,7 @@ fn forecast<C: Cell>(options: &Options, task: &Task, name: &str, layers: impl Fn
 
     let weights = options.out.join("forecast.safetensors");
     io::save(&model, &weights)?;
-    let again = network(&mut StdRng::seed_from_u64(!options.seed))?;
+    let again = network(Seeds::new(!options.seed))?;
     io::load(&again, &weights)?;
     let bits = |forecasts: &[Vec<f64>]| forecasts.concat().iter().map(|y| y.to_bits()).collect::<Vec<u64>>();
     if bits(&again.forecast(task, &task.test)?) != bits(&forecasts) {

@@ -2,7 +2,7 @@
 
 use crate::failure::Result;
 use crate::task::Task;
-use rand::rngs::StdRng;
+use rand::Rng;
 use wengert::prelude::*;
 
 /// A minimal gated unit (Zhou et al. 2016): one gate decides both what is forgotten and what is let in.
@@ -29,7 +29,7 @@ impl Cell for MinimalGatedUnit {
 }
 
 impl MinimalGatedUnit {
-    pub fn new(input: usize, hidden: usize, rng: &mut StdRng) -> MinimalGatedUnit {
+    pub fn new(input: usize, hidden: usize, rng: &mut impl Rng) -> MinimalGatedUnit {
         let bound = 1.0 / (hidden as f64).sqrt();
         let mut draw = |shape: &[usize]| Param::new(init::uniform(shape, bound, rng));
         MinimalGatedUnit {
@@ -50,7 +50,7 @@ pub struct Forecaster<C> {
 
 impl<C: Cell> Forecaster<C> {
     /// The head starts at zero, so the untrained network forecasts no change: training starts at persistence.
-    pub fn new(rnn: Rnn<C>, hidden: usize, horizon: usize, rng: &mut StdRng) -> Result<Forecaster<C>> {
+    pub fn new(rnn: Rnn<C>, hidden: usize, horizon: usize, rng: &mut impl Rng) -> Result<Forecaster<C>> {
         let head = Linear::new(hidden, horizon, rng);
         for (_, param) in head.params() {
             param.set(Tensor::zeros(param.value().shape(), DType::F32))?;

@@ -8,6 +8,7 @@ use crate::task::Task;
 use crate::train::History;
 use plotters::style::RGBColor;
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use wengert::train::plot::{Line, Plot};
 
 const NETWORK: RGBColor = RGBColor(0, 90, 181);
 const PERSISTENCE: RGBColor = RGBColor(214, 118, 0);
@@ -71,22 +72,14 @@ pub fn forecast(task: &Task, forecasts: &[Vec<f64>], scores: &[Score]) -> Result
 
 /// Training and validation loss by epoch.
 pub fn losses(history: &History) -> Result<String> {
-    picture((1000, 600), |root| {
-        let (head, body) = root.split_vertically(64);
-        let entries = [("training", NETWORK), ("validation", SEASONAL), ("validation of persistence", PERSISTENCE)];
-        legend(&head, "Loss by epoch", &entries)?;
-        let epochs = history.train.len() as f64;
-        let curve = |values: &[f64]| values.iter().enumerate().map(|(e, v)| (e as f64 + 1.0, *v)).collect::<Curve>();
-        let end = epochs.max(1.5);
-        let lines = vec![
-            (PERSISTENCE, 2, vec![(1.0, history.persistence), (end, history.persistence)]),
-            (NETWORK, 3, curve(&history.train)),
-            (SEASONAL, 3, curve(&history.validation)),
-        ];
-        let best = history.best + 1;
-        let title = format!("the weights of epoch {best} are kept");
-        let y = ("mean squared error (scaled)", range_of(&lines, None));
-        let x = ("epoch", 1.0..end, (history.train.len() / 10).max(1) as f64);
-        draw(&body, Panel { title: &title, x, y, lines, mark: Some(best as f64) })
-    })
+    let mut plot = Plot::new("Loss by epoch", "epoch", "mean squared error (scaled)");
+    let curve = |values: &[f64]| (1..).zip(values).map(|(epoch, v)| (f64::from(epoch), *v)).collect::<Vec<_>>();
+    let flat = vec![history.persistence; history.train.len()];
+    plot.lines = vec![
+        Line::new("training", curve(&history.train)),
+        Line::new("validation", curve(&history.validation)),
+        Line::new("validation of persistence", curve(&flat)).dashed(),
+    ];
+    plot.mark = Some((history.best as f64 + 1.0, "weights that are kept".into()));
+    Ok(plot.svg()?)
 }

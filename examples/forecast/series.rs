@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use std::path::Path;
+use wengert::train::Table;
 
 /// One column of a CSV file, in the order of the rows.
 pub struct Series {
@@ -14,50 +15,14 @@ pub struct Series {
 impl Series {
     /// Reads `column` of `path`. Every row must hold a finite number there.
     pub fn read(path: &Path, column: &str) -> Result<Series> {
-        let bytes = std::fs::read(path).map_err(|e| Failure::file(path, e))?;
-        let mut reader = csv::Reader::from_reader(&bytes[..]);
-        let header = reader.headers().map_err(|e| problem(path, &bytes, &e))?.clone();
-        if header.is_empty() {
-            return Err(Failure::file(path, "the file is empty"));
-        }
-        let names: Vec<&str> = header.iter().map(str::trim).collect();
-        let Some(value_at) = names.iter().position(|name| *name == column) else {
-            return Err(Failure::file(path, format!("no column '{column}'; it has: {}", names.join(", "))));
+        let table = Table::read(path)?;
+        let values = table.numbers(&[column])?.to_f64_vec();
+        let time = table.names().iter().find(|name| name.eq_ignore_ascii_case("time") && *name != column);
+        let times = match time {
+            Some(name) => times(path, &table.texts(name)?)?,
+            None => None,
         };
-        let time_at = names.iter().position(|name| name.eq_ignore_ascii_case("time")).filter(|at| *at != value_at);
-
-        let mut series = Series { name: column.to_string(), values: Vec::new(), times: time_at.map(|_| Vec::new()) };
-        for record in reader.records() {
-            let record = record.map_err(|e| problem(path, &bytes, &e))?;
-            let line = record.position().map_or(0, |position| line_at(&bytes, position));
-            let text = record[value_at].trim();
-            match text.parse::<f64>() {
-                Ok(value) if value.is_finite() => series.values.push(value),
-                _ => return Err(Failure::line(path, line, format!("'{text}' in '{column}' is not a finite number"))),
-            }
-            if let (Some(at), Some(times)) = (time_at, &mut series.times) {
-                let text = record[at].trim();
-                match parse_time(text) {
-                    Some(time) if times.last().is_some_and(|before| time < *before) => {
-                        return Err(Failure::line(path, line, format!("'{text}' is before the time of the row above")));
-                    }
-                    Some(time) => times.push(time),
-                    // The first row decides whether this is a column of dates.
-                    None if times.is_empty() => {
-                        eprintln!("'{text}' is not a time as 2016-02-15T00:30:00Z: the rows are taken as undated");
-                        series.times = None;
-                    }
-                    None => {
-                        return Err(Failure::line(
-                            path,
-                            line,
-                            format!("'{text}' is not a time as 2016-02-15T00:30:00Z"),
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(series)
+        Ok(Series { name: column.to_string(), values, times })
     }
 
     /// The usual step of time in seconds, if times are known: the median of all steps.
@@ -68,23 +33,25 @@ impl Series {
     }
 }
 
-/// The reader's errors, in the words of this program.
-fn problem(path: &Path, bytes: &[u8], error: &csv::Error) -> Failure {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => {
-            let found = format!("{len} field{}, the header has {expected_len}", if *len == 1 { "" } else { "s" });
-            Failure::line(path, line_at(bytes, pos), found)
-        }
-        csv::ErrorKind::Utf8 { pos: Some(pos), .. } => Failure::line(path, line_at(bytes, pos), "not UTF-8 text"),
-        _ => Failure::file(path, error),
+/// Times in ascending order; none if the first text is no time, which decides whether this is a column of dates.
+fn times(path: &Path, texts: &[&str]) -> Result<Option<Vec<i64>>> {
+    let mut times = Vec::with_capacity(texts.len());
+    for (row, text) in (1..).zip(texts) {
+        let problem = match parse_time(text) {
+            Some(time) if times.last().is_none_or(|before| *before <= time) => {
+                times.push(time);
+                continue;
+            }
+            Some(_) => "is before the time of the row above",
+            None if row == 1 => {
+                eprintln!("'{text}' is not a time as 2016-02-15T00:30:00Z: the rows are taken as undated");
+                return Ok(None);
+            }
+            None => "is not a time as 2016-02-15T00:30:00Z",
+        };
+        return Err(Failure::file(path, format!("row {row}: '{text}' {problem}")));
     }
-}
-
-/// The line of a record. The reader's position is that before the line ends and empty lines in front of it.
-fn line_at(bytes: &[u8], position: &csv::Position) -> u64 {
-    let rest = &bytes[(position.byte() as usize).min(bytes.len())..];
-    let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-    position.line() + ends.filter(|byte| **byte == b'\n').count() as u64
+    Ok(Some(times))
 }
 
 /// `YYYY-MM-DD`, or `YYYY-MM-DDThh:mm[:ss][Z]` with `T` or a space, in UTC.

@@ -4,6 +4,7 @@ use crate::cli::Options;
 use crate::failure::{Failure, Result};
 use crate::series::{Series, date_of};
 use wengert::prelude::*;
+use wengert::train::Standard;
 
 /// What a value of the series is used for.
 #[derive(Clone, Copy, PartialEq)]
@@ -73,17 +74,14 @@ impl Task {
         };
 
         let x = &series.values;
-        let (mean, std) = mean_std((0..x.len()).filter(|i| parts[*i] == Part::Train).map(|i| x[i]));
-        let moves = |&origin: &usize| (origin..origin + horizon).map(move |i| x[i] - x[origin - 1]);
-        let (_, scale) = mean_std(train.iter().flat_map(moves));
-        if !(scale.is_normal() && std.is_normal()) {
-            let what = if scale == 0.0 {
-                "constant: there is nothing to learn"
-            } else {
-                "too large or too small for floating point"
-            };
+        let trained: Vec<f64> = (0..x.len()).filter(|i| parts[*i] == Part::Train).map(|i| x[i]).collect();
+        if trained.iter().all(|value| *value == trained[0]) {
+            let what = "constant: there is nothing to learn";
             return Err(Failure::file(&options.csv, format!("the training part of '{}' is {what}", series.name)));
         }
+        let (mean, std) = mean_std(trained)?;
+        let moves = |&origin: &usize| (origin..origin + horizon).map(move |i| x[i] - x[origin - 1]);
+        let (_, scale) = mean_std(train.iter().flat_map(moves).collect())?;
         let clock = series.times.as_ref().filter(|_| step.is_some_and(|step| step < 86_400)).map(|times| {
             let angle = |time: i64| std::f64::consts::TAU * time.rem_euclid(86_400) as f64 / 86_400.0;
             times.iter().map(|time| (angle(*time).sin() as f32, angle(*time).cos() as f32)).collect()
@@ -162,8 +160,9 @@ fn in_order(n: usize) -> Vec<Part> {
     (0..n).map(part).collect()
 }
 
-fn mean_std(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
-    let n = values.clone().count() as f64;
-    let mean = values.clone().sum::<f64>() / n;
-    (mean, (values.map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt())
+/// Mean and deviation of values that the network is trained on.
+fn mean_std(values: Vec<f64>) -> wengert::train::Result<(f64, f64)> {
+    let n = values.len();
+    let standard = Standard::fit(&Tensor::from_vec(values, [n, 1])?, 0..n)?;
+    Ok((standard.mean[0], standard.std[0]))
 }

@@ -3,18 +3,16 @@
 use crate::failure::{Failure, Result};
 use crate::model::Forecaster;
 use crate::task::Task;
-use indicatif::{ProgressBar, ProgressStyle};
-use rand::{Rng, rngs::StdRng, seq::SliceRandom};
-use std::f64::consts::PI;
-use std::time::Instant;
+use wengert::optim::schedule::Cosine;
 use wengert::prelude::*;
+use wengert::train::{EarlyStopping, Progress, Seeds, permutation};
 
 const BATCH: usize = 32;
 const LEARNING_RATE: f64 = 0.1;
 const WARM_UP: usize = 20;
 const CLIP_NORM: f64 = 1.0;
-/// Epochs without a better validation loss after which training stops.
-const PATIENCE: usize = 6;
+/// Epochs in a row without a better validation loss that are tolerated.
+const PATIENCE: usize = 5;
 
 /// The mean squared errors of every epoch, in units of the task's scale.
 pub struct History {
@@ -32,73 +30,56 @@ pub fn train<C: Cell>(
     model: &Forecaster<C>,
     task: &Task,
     (epochs, stride): (usize, usize),
-    rng: &mut StdRng,
+    seeds: Seeds,
 ) -> Result<History> {
     let validation: Vec<usize> = task.validation.iter().copied().step_by(stride / 2).collect();
     let persistence = mean_square(&task.target(&validation)?);
     let total = epochs * task.train.len().div_ceil(stride).div_ceil(BATCH);
     let mut history = History { train: Vec::new(), validation: Vec::new(), best: 0, persistence };
-    let mut best_weights = model.snapshot();
     let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9);
-    let mut step = 0;
-    let bar = progress_bar(total as u64);
-    let start = Instant::now();
+    let rates = Cosine { from: LEARNING_RATE, to: 0.0, steps: total.saturating_sub(WARM_UP) }.warm_up(WARM_UP);
+    let mut stopping = EarlyStopping::new(PATIENCE);
+    let mut progress = Progress::new(total as u64);
+    let (mut step, mut line) = (0, String::new());
 
-    for epoch in 0..epochs {
-        let offset = rng.random_range(0..stride.min(task.train.len()));
-        let mut origins: Vec<usize> = task.train.iter().copied().skip(offset).step_by(stride).collect();
-        origins.shuffle(rng);
+    while history.train.len() < epochs && !stopping.stopped() {
+        let epoch = history.train.len() as u64;
+        // Random, and evenly spread over the windows.
+        let offset = permutation(seeds.key_at("offset", epoch), stride.min(task.train.len()))[0];
+        let taken: Vec<usize> = task.train.iter().copied().skip(offset).step_by(stride).collect();
+        let order = permutation(seeds.key_at("order", epoch), taken.len());
 
         let mut sum = 0.0;
-        for batch in origins.chunks(BATCH) {
+        for batch in order.chunks(BATCH) {
+            let origins: Vec<usize> = batch.iter().map(|at| taken[*at]).collect();
             let tape = Tape::new();
-            let x = tape.constant(task.input(batch)?);
-            let y = tape.constant(task.target(batch)?);
-            let loss = loss::mse(model.forward(&Cx::train(&tape), x), y);
-            let mut gradients = loss.backward()?;
-            sum += loss.item()? * batch.len() as f64;
+            let (x, y) = (tape.constant(task.input(&origins)?), tape.constant(task.target(&origins)?));
+            let mut gradients = loss::mse(model.forward(&Cx::train(&tape), x), y).backward()?;
             drop(tape);
+            sum += gradients.loss().item()? * batch.len() as f64;
 
             clip_grad_norm(model, &mut gradients, CLIP_NORM)?;
-            sgd.lr = learning_rate(step, total);
+            sgd.lr = rates.at(step);
             sgd.step(model, &gradients)?;
             step += 1;
-            bar.inc(1);
+            progress.step(1, &line);
         }
 
-        history.train.push(sum / origins.len() as f64);
-        history.validation.push(validation_loss(model, task, &validation)?);
-        let now = history.validation[epoch];
+        let (training, now) = (sum / taken.len() as f64, validation_loss(model, task, &validation)?);
+        history.train.push(training);
+        history.validation.push(now);
+        line = format!("epoch {:2}/{epochs}  training {training:.4}  validation {now:.4}", epoch + 1);
+        progress.say(&line);
         if !now.is_finite() {
-            bar.finish_and_clear();
-            return Err(Failure::new(format!(
-                "training diverged: the validation loss of epoch {} is {now}",
-                epoch + 1
-            )));
+            let found = format!("training diverged: the validation loss of epoch {} is {now}", epoch + 1);
+            return Err(Failure::new(found));
         }
-        if epoch == 0 || now < history.validation[history.best] {
-            history.best = epoch;
-            best_weights = model.snapshot();
-        }
-        let line = format!("epoch {:2}/{epochs}  training {:.4}  validation {now:.4}", epoch + 1, history.train[epoch]);
-        if bar.is_hidden() {
-            eprintln!("{line}  {:.1} s", start.elapsed().as_secs_f64());
-        } else {
-            bar.set_message(line);
-        }
-        if epoch - history.best >= PATIENCE {
-            break;
-        }
+        stopping.look(now, model);
     }
-    bar.finish_and_clear();
-    model.restore(&best_weights)?;
+    progress.finish();
+    stopping.restore(model)?;
+    history.best = stopping.best_look();
     Ok(history)
-}
-
-/// A linear warm-up, then half a cosine down to zero.
-fn learning_rate(step: usize, total: usize) -> f64 {
-    let warm = ((step + 1) as f64 / WARM_UP as f64).min(1.0);
-    LEARNING_RATE * warm * 0.5 * (1.0 + (PI * step as f64 / total as f64).cos())
 }
 
 fn validation_loss<C: Cell>(model: &Forecaster<C>, task: &Task, origins: &[usize]) -> Result<f64> {
@@ -113,10 +94,4 @@ fn validation_loss<C: Cell>(model: &Forecaster<C>, task: &Task, origins: &[usize
 
 fn mean_square(tensor: &Tensor) -> f64 {
     tensor.to_f64_vec().iter().map(|v| v * v).sum::<f64>() / tensor.numel() as f64
-}
-
-/// A bar on standard error; indicatif hides it where that is not a terminal.
-fn progress_bar(steps: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {eta} left  {msg}");
-    ProgressBar::new(steps).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
