@@ -8,7 +8,9 @@ a change of the machine's speed meets all of them; every other round in the oppo
 tables give the median of the rounds and, in brackets, the least and the greatest.
 
 With --write FILE each table replaces what stands in FILE between `<!-- compare:MODE -->` and `<!-- end:MODE -->`.
-Needs a Python with torch and numpy (onnxruntime and jax for what runs in them); see peers/run.py.
+Needs a Python with torch and numpy (onnxruntime for what runs in it); see peers/run.py. The mode `further` has peers that are
+slow to get or to start: --jax, --compiled (torch.compile, which needs a C++ compiler and minutes for a long loop), --rust (candle
+and burn, which cargo downloads and builds).
 """
 
 import argparse
@@ -18,6 +20,7 @@ import math
 import os
 import pathlib
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -25,9 +28,14 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-RUNNER = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "wengert-bench"
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+RUNNER = TARGET / "release" / "wengert-bench"
+# Peers in Rust: a project of its own.
+RUST = ("candle_lstm", "burn_lstm")
+RUST_PROJECT = HERE / "peers" / "rust"
+RUST_TARGET = TARGET / "peers"
 # Peers that have no f64.
-SINGLE = ("onnx", "jax")
+SINGLE = ("onnx", "jax", "burn")
 
 # A contest: wengert's systems in one process, and the peers, each (mode, system) of peers/run.py in a process of its own.
 CONTESTS = {
@@ -35,10 +43,13 @@ CONTESTS = {
         "wengert_lstm": [("train", "torch_lstm")],
         "wengert_custom": [("train", "torch_cell")],
     },
+    # As main fills it.
+    "further": {"wengert_lstm": [], "wengert_custom": []},
     "cells": {
         "wengert_lstm": [("train", "torch_lstm")],
         "wengert_custom": [("train", "torch_cell")],
         "wengert_gru": [("train", "torch_gru")],
+        "wengert_nn_gru": [("train", "torch_gru")],
         "wengert_layer_norm": [("train", "torch_layer_norm")],
         "wengert_peephole": [("train", "torch_peephole")],
         "wengert_multiplicative": [("train", "torch_multiplicative")],
@@ -56,25 +67,32 @@ CONTESTS = {
         "wengert_sgd": [("optim", "torch_sgd"), ("optim", "torch_sgd_fused")],
         "wengert_sgd_momentum": [("optim", "torch_sgd_momentum"), ("optim", "torch_sgd_momentum_fused")],
         "wengert_adam": [("optim", "torch_adam"), ("optim", "torch_adam_fused")],
+        "wengert_adamw": [("optim", "torch_adamw"), ("optim", "torch_adamw_fused")],
         "wengert_clip": [("optim", "torch_clip")],
     },
     "memory": {"wengert_lstm": [("memory", "torch_lstm")]},
+    "long": {"wengert_kept,wengert_budget": []},
     "scaling": {"wengert_lstm": []},
 }
 SHAPES = {
     "train": "adding,seed,online32,small64,mid128,ptb200,wide512,ptb650,long1k",
+    "further": "seed,small64,mid128",
     "cells": "mid128",
     "infer": "100x1x128x128x1,mid128",
     "unrolled": "adding,seed,online32,small64,mid128",
     "custom": "mid128",
     "gemm": "small64,mid128,ptb200,wide512,ptb650",
     "memory": "wide512,ptb650,long1k,10000x8x64x128x1",
+    "long": "1000x1x2x128x1,10000x1x2x128x1,100000x1x2x128x1",
     "scaling": "small64,mid128,ptb200,wide512,ptb650",
 }
+# Modes whose operands have one size, and modes that compare the shapes, or have rows of none, in one process.
+SHAPELESS = ("ops", "optim")
+JOINED = ("long", "scaling")
 # Modes whose process takes no --systems: all in one, or known by what follows `wengert_`.
 WHOLE = ("ops", "gemm", "unrolled", "custom")
 # Modes of wengert-bench that have another name, and element types if none are asked for.
-RUNNERS = {"cells": "train"}
+RUNNERS = {"cells": "train", "further": "train"}
 DTYPES = {"cells": ["f32", "f64"]}
 # Columns of wengert's own, after its time.
 OWN = {
@@ -84,17 +102,26 @@ OWN = {
     "gemm": [("M×K×N", "MxKxN"), ("GFLOP/s", "gflops"), ("share of FMA peak", "share")],
     "memory": [("ms", "ms"), ("µs / time step", "us_per_t"), ("KiB / time step", "kib_per_t")],
     "optim": [("ns / parameter", "ns_parameter")],
+    "long": [
+        ("µs / time step", "us_per_t"), ("to the shortest", "linear"), ("to kept", "to_first"),
+        ("MiB", "peak_mib"), ("KiB / time step", "kib_per_t"),
+    ],
     "scaling": [
         ("on", "on"), ("gain", "gain"), ("gain of FMA loops", "fma_gain"), ("share", "share"),
-        ("ns / node", "ns_node"), ("µs / node", "us_node"),
+        ("nodes", "nodes"), ("ns / node", "ns_node"), ("µs / node", "us_node"),
     ],
 }
+# Of them those that are ratios of neighbouring runs, and have a spread.
+RATIOS = ("ratio", "gain", "share", "linear", "to_first")
+# What both sides must find alike, by mode: small layers, on several threads one that is shared, and extents that are all different.
+CHECKED = ("train", "further", "cells", "infer", "unrolled", "custom", "optim")
+CHECKED_SHAPES = {1: "seed,7x3x6x6x1", 2: "seed,20x32x48x64x1"}
 METRIC = {"memory": ("peak_mib", "MiB")}
 
 
-def run(command):
+def run(command, **environment):
     """The rows that a process prints."""
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | environment)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stderr.strip()}")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -113,23 +140,26 @@ class Sides:
             else:
                 print("no --priority: `chrt -f 50` is missing or not permitted; all sides run without", file=sys.stderr)
 
-    def common(self, shape, threads, dtype):
+    def common(self, shape, threads, dtype, check):
         options = self.options
         arguments = ["--threads", threads, "--budget", options.budget, "--runs", options.runs, "--dtype", dtype]
-        return [str(a) for a in arguments + (["--shapes", shape] if shape else [])]
+        return [str(a) for a in arguments + (["--shapes", shape] if shape else []) + (["--check"] if check else [])]
 
-    def wengert(self, mode, systems, shape, threads, dtype):
+    def wengert(self, mode, systems, shape, threads, dtype, check=False):
         chosen = [] if mode in WHOLE else ["--systems", systems]
         runner = RUNNERS.get(mode, mode)
-        return run([*self.prefix, str(RUNNER), runner, *chosen, "--json", *self.common(shape, threads, dtype)])
+        return run([*self.prefix, str(RUNNER), runner, *chosen, "--json", *self.common(shape, threads, dtype, check)])
 
-    def peer(self, mode, system, shape, threads, dtype):
+    def peer(self, mode, system, shape, threads, dtype, check=False):
         prefix = self.prefix
-        if system == "jax_scan":
-            # XLA takes as many threads as there are processors for it.
+        if system == "jax_scan" or system in RUST:
+            # XLA takes as many threads as there are processors for it, and so do parts of the others.
             prefix = [*prefix, "taskset", "-c", f"0-{threads - 1}"]
-        script = [self.options.python, str(HERE / "peers" / "run.py"), mode, "--systems", system]
-        return run([*prefix, *script, *self.common(shape, threads, dtype)])
+        script = [self.options.python, str(HERE / "peers" / "run.py")]
+        if system in RUST:
+            script = [str(RUST_TARGET / "release" / "wengert-peers")]
+        arguments = [mode, "--systems", system, *self.common(shape, threads, dtype, check)]
+        return run([*prefix, *script, *arguments], RAYON_NUM_THREADS=str(threads))
 
 
 def key(row):
@@ -137,19 +167,28 @@ def key(row):
     return row.get("op") or row["system"], row.get("shape"), row.get("on")
 
 
-def check(sides, mode, systems):
-    """Refuses to time different work: with the same weights and input, losses and gradients must agree."""
-    for ours in systems:
-        peers = [system for kind, system in CONTESTS[mode][ours] if kind == "train"]
-        arguments = ["--shapes", "seed,7x3x6x6x1", "--dtype", "f64", "--check"]
-        found = run([str(RUNNER), "train", "--systems", ours, "--json", *arguments])
-        for system in peers:
-            script = [sides.options.python, str(HERE / "peers" / "run.py"), "train", "--systems", system]
-            single = system == "jax_scan"
-            for own, other in zip(found, run([*script, *(arguments if not single else [*arguments[:2], "--check"])])):
-                for name in ("loss", "gradient_norm"):
-                    if not math.isclose(own[name], other[name], rel_tol=1e-4 if single else 1e-10):
-                        sys.exit(f"{ours} and {system} differ in their {name}: {own} {other}")
+def check(sides, mode, ours, peers, threads):
+    """Refuses to time different work: with the same weights and input both sides must find the same."""
+    shape = None if mode in SHAPELESS else CHECKED_SHAPES[min(threads, 2)]
+    found = {None: sides.wengert(mode, ours, shape, threads, "f64", check=True)}
+    for kind, system in peers:
+        if system.startswith("onnx"):
+            continue
+        dtype = "f32" if system.startswith(SINGLE) else "f64"
+        # The library's GRU has one bias where PyTorch adds two.
+        known_as = system + ("_one_bias" if ours == "wengert_nn_gru" else "")
+        found[system] = sides.peer(kind, known_as, shape, threads, dtype, check=True)
+    keyed = {side: {key(row): row for row in rows} for side, rows in found.items()}
+    for name, own in keyed[None].items():
+        others = list(opponents(mode, name, keyed))
+        if len(others) != len(found) - 1 and mode != "custom":
+            sys.exit(f"{name}: {len(others)} of {len(found) - 1} peers tell what they find")
+        for other in others:
+            single = other["system"].startswith(SINGLE)
+            values = [each for each in own if each == "loss" or each.endswith(("_norm", "_sum"))]
+            for each in values:
+                if not math.isclose(own[each], other[each], rel_tol=1e-4 if single else 1e-10):
+                    sys.exit(f"{name} and {other['system']} differ in their {each}: {own} {other}")
 
 
 def check_onnx(sides):
@@ -180,11 +219,14 @@ def opponents(mode, own, found):
         if side is None:
             continue
         for name, row in rows.items():
-            same = name[:2] == own[:2] if mode in ("ops", "gemm") else True
+            same = name[1] == own[1]
+            if mode in ("ops", "gemm"):
+                # A peer packs, and calls its threads, for each product.
+                same = same and name[0] == own[0].removesuffix("_packing")
             if mode == "custom":
-                same = own[0].removeprefix("wengert_") == name[0].removeprefix("torch_")
+                same = same and own[0].removeprefix("wengert_") == name[0].removeprefix("torch_")
             if mode == "unrolled":
-                same = own[0] == "wengert_unrolled"
+                same = same and own[0] == "wengert_unrolled"
             if same:
                 yield row
 
@@ -215,7 +257,7 @@ def lines(mode, found, threads, dtype):
         cells.append(digits(middle(rows, metric)))
         for _, name in OWN.get(mode, []):
             value = middle(rows, name)
-            ratio = name in ("ratio", "gain", "share") and len(rows) > 1
+            ratio = name in RATIOS and len(rows) > 1
             cells.append(spread([row[name] for row in rows]) if ratio and value is not None else digits(value))
         against = list(opponents(mode, own, found))
         for other in against or [None]:
@@ -262,6 +304,9 @@ def circumstances(options, sides):
     peers = run([options.python, str(HERE / "peers" / "run.py"), "versions"])[0]
     dirty = "+" if text_of(["git", "status", "--porcelain", "--", "crates", "src", "Cargo.lock"]) else ""
     versions = {"wengert": text_of(["git", "rev-parse", "--short", "HEAD"]) + dirty}
+    if options.rust:
+        manifest = (RUST_PROJECT / "Cargo.toml").read_text()
+        peers |= dict(re.findall(r'^(burn|candle-core).*?"=([0-9.]+)"', manifest, re.MULTILINE))
     versions["rustc"] = text_of(["rustc", "--version"]).split(" ")[1:2][0]
     listed = ", ".join(f"{name} {version}" for name, version in (versions | peers).items())
     load = f"{os.getloadavg()[0]:.1f}"
@@ -290,7 +335,7 @@ def command(mode, options):
         said += [f"--{name} {getattr(options, name)}"] if getattr(options, name) else []
     said += [f"--threads {' '.join(map(str, options.threads))}", f"--rounds {options.rounds}"]
     said += [f"--budget {options.budget:g}"] + ([f"--dtypes {' '.join(options.dtypes)}"] if options.dtypes else [])
-    said += [f"--{name}" for name in ("jax", "priority") if getattr(options, name)]
+    said += [f"--{name}" for name in ("jax", "compiled", "rust", "priority") if getattr(options, name)]
     return " ".join(said)
 
 
@@ -304,35 +349,45 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each row of a process")
     parser.add_argument("--runs", type=int, default=200, help="the most runs of a row")
-    parser.add_argument("--jax", action="store_true", help="JAX as a further peer of wengert_custom (CPU, f32)")
+    parser.add_argument("--jax", action="store_true", help="for the mode further: JAX beside wengert_custom (CPU, f32)")
+    parser.add_argument("--compiled", action="store_true", help="for further: torch.compile beside wengert_custom")
+    parser.add_argument("--rust", action="store_true", help="for further: candle and burn beside wengert_lstm")
     parser.add_argument("--priority", action="store_true", help="start all sides with chrt -f 50, where that is permitted")
     parser.add_argument("--python", default=sys.executable, help="the Python that has the peers")
     parser.add_argument("--write", type=pathlib.Path, help="a file whose tables are replaced")
     options = parser.parse_args()
-    modes = list(CONTESTS) if options.modes == "all" else options.modes.split(",")
+    asked = options.jax or options.compiled or options.rust
+    modes = options.modes.split(",") if options.modes != "all" else [m for m in CONTESTS if asked or m != "further"]
+    if asked != ("further" in modes):
+        parser.error("the mode further and its peers, --jax, --compiled, --rust, go together")
     for mode in modes:
         if mode not in CONTESTS:
             parser.error(f"no mode '{mode}': give all, or of {', '.join(CONTESTS)}")
-    if options.jax:
-        CONTESTS["train"]["wengert_custom"].append(("train", "jax_scan"))
+        if options.shapes and mode in SHAPELESS:
+            parser.error(f"{mode} takes no --shapes: its operands have one size")
+    further = CONTESTS["further"]
+    further["wengert_custom"] += [("train", "jax_scan")] if options.jax else []
+    further["wengert_custom"] += [("train", "torch_cell_compiled")] if options.compiled else []
+    further["wengert_lstm"] += [("train", system) for system in RUST] if options.rust else []
     subprocess.run(["cargo", "build", "--release", "--locked", "-p", "wengert-bench"], cwd=ROOT, check=True)
+    if options.rust:
+        subprocess.run(["cargo", "build", "--release", "--target-dir", RUST_TARGET], cwd=RUST_PROJECT, check=True)
     sides = Sides(options)
     for mode in modes:
         about = circumstances(options, sides)
-        chosen = CONTESTS[mode]
+        chosen = {ours: peers for ours, peers in CONTESTS[mode].items() if peers or mode != "further"}
         systems = options.systems.split(",") if options.systems not in (None, "all") else list(chosen)
         unknown = [system for system in systems if system not in chosen]
         if unknown:
             parser.error(f"{mode} has no system '{unknown[0]}': give all, or of {', '.join(chosen)}")
-        if mode in ("train", "cells"):
-            check(sides, mode, systems)
+        for ours, threads in [(s, t) for s in systems for t in options.threads if mode in CHECKED]:
+            check(sides, mode, ours, chosen[ours], threads)
         if mode == "infer":
             check_onnx(sides)
-        named = (options.shapes or SHAPES.get(mode, "")).split(",") if mode not in ("ops", "optim") else [None]
-        threads = options.threads
-        if mode == "scaling":
-            # It compares threads within a process, and has rows that belong to no shape.
-            named, threads = [",".join(named)], [max(threads)]
+        shapes = options.shapes or SHAPES.get(mode)
+        named = [shapes] if mode in JOINED or mode in SHAPELESS else shapes.split(",")
+        # This one compares threads within a process.
+        threads = [max(options.threads)] if mode == "scaling" else options.threads
         dtypes = options.dtypes or DTYPES.get(mode, ["f32"])
         rows = []
         for ours in systems:

@@ -3,7 +3,7 @@
 
     python crates/bench/peers/run.py train --systems torch_lstm,torch_cell --shapes mid128 --threads 1
 
-Needs torch (and numpy); onnxruntime for the systems onnx_*, jax for jax_scan. Times mean something only beside wengert's
+Needs torch (and numpy); onnxruntime for the systems onnx_*, jax for jax_scan; rust/ has peers in Rust. Times mean something only beside wengert's
 from the same machine and hour: ../compare.py runs both in turns.
 """
 
@@ -24,6 +24,8 @@ DEFAULTS = {
     "gemm": "torch",
     "optim": "all",
 }
+# Modes that are not about recurrent shapes.
+SINGLE = ("ops", "gemm", "optim")
 SHAPES = {"infer": "100x1x128x128x1,mid128", "custom": "mid128", "memory": "wide512"}
 
 
@@ -74,6 +76,8 @@ def checked(system, shape, options):
     prepared(options)
     import torch_rnn
 
+    if options.mode in ("infer", "custom"):
+        return {"infer": torch_rnn.infer, "custom": torch_rnn.second_order}[options.mode](system, shape, check=True)
     return torch_rnn.checked(system, shape)
 
 
@@ -113,6 +117,7 @@ def recurrent(options):
 def single(options):
     prepared(options)
     import torch_ops
+    import torch_optim
 
     wanted = options.systems.split(",")
     common = {"threads": options.threads, "dtype": options.dtype}
@@ -130,9 +135,11 @@ def single(options):
                 row = {"system": "torch", "shape": name, "op": op, "MxKxN": f"{m}x{k}x{n}"} | measure(step, parts)
                 yield row | {"gflops": 2e-6 * m * k * n / row["ms"]}
     else:
-        for system, make in torch_ops.updates().items():
-            if wanted == ["all"] or system in wanted:
-                yield {"system": system, "parameters": 10_000_000, **measure(make())}
+        for system in torch_optim.RULES if wanted == ["all"] else wanted:
+            for name in torch_optim.SETS:
+                update = torch_optim.Update(system, name, options.check)
+                row = {"system": system, "shape": name, "parameters": update.count()} | common
+                yield row | (update.checked() if options.check else measure(update.step))
 
 
 def versions():
@@ -157,14 +164,16 @@ def main():
     parser.add_argument("--dtype", choices=["f32", "f64"], default="f32")
     parser.add_argument("--budget", type=float, default=3.0)
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--check", action="store_true", help="what must be equal in all systems: loss and norm of the gradients for known weights")
+    parser.add_argument("--check", action="store_true", help="what must be equal in all systems, as loss and norm of the gradients for known weights")
     options = parser.parse_args()
     if options.mode == "versions":
         return print(json.dumps(versions()))
+    if options.shapes and options.mode in ("ops", "optim"):
+        parser.error(f"{options.mode} takes no --shapes: its operands have one size")
     options.systems = options.systems or DEFAULTS[options.mode]
     options.shapes = options.shapes or SHAPES.get(options.mode, "all")
     try:
-        for row in (single if options.mode in ("ops", "gemm", "optim") else recurrent)(options):
+        for row in (single if options.mode in SINGLE else recurrent)(options):
             print(json.dumps(row), flush=True)
     except ImportError as missing:
         sys.exit(f"{missing.name} is missing: pip install {missing.name}")

@@ -1,4 +1,4 @@
-"""PyTorch: single operations, matrix products, optimizer updates; the work of ../src/ops.rs, gemm.rs, optim.rs."""
+"""PyTorch: single operations and matrix products; the work of ../src/ops.rs and gemm.rs."""
 
 import torch
 
@@ -63,7 +63,8 @@ def ops():
 
     def both(f, operands):
         value = f(operands)
-        torch.autograd.grad(value, operands.x, operands.y if value.dim() else None)
+        # The gradient of a sum is one number, seen as often as x has elements: here everybody writes it.
+        torch.autograd.grad(value, operands.x, operands.y if value.dim() else None)[0].contiguous()
 
     for rows, cols in SHAPES:
         def plain(f, *arguments):
@@ -102,30 +103,3 @@ def products(shape):
                 torch.mm(a, b, out=c)
 
         yield name, m, k, n, step, parts
-
-
-def updates():
-    """(name, step) of each optimizer over ten million parameters; the gradient is the parameters' value."""
-
-    def made(build):
-        params = [torch.nn.Parameter(torch.rand(1000, 1000) * 0.2 - 0.1) for _ in range(10)]
-        for param in params:
-            param.grad = param.detach().clone()
-        return build(params)
-
-    def stepping(optimizer, **options):
-        return lambda: made(lambda params: optimizer(params, lr=1e-4, **options).step)
-
-    def clipping():
-        return made(lambda params: lambda: torch.nn.utils.clip_grad_norm_(params, 1.0))
-
-    sgd, adam = torch.optim.SGD, torch.optim.Adam
-    return {
-        "torch_sgd": stepping(sgd, foreach=False),
-        "torch_sgd_fused": stepping(sgd, fused=True),
-        "torch_sgd_momentum": stepping(sgd, momentum=0.9, foreach=False),
-        "torch_sgd_momentum_fused": stepping(sgd, momentum=0.9, fused=True),
-        "torch_adam": stepping(adam, foreach=False),
-        "torch_adam_fused": stepping(adam, fused=True),
-        "torch_clip": clipping,
-    }

@@ -60,22 +60,40 @@ pub(crate) fn needed(shape: &Shape) -> f64 {
 enum Product {
     /// `x·W` of all steps at once.
     Input,
-    /// `h·U` of one step, `U` packed.
-    Recurrent,
-    /// `dz·Uᵀ` of one step, `Uᵀ` packed.
-    RecurrentBack,
+    /// `h·U` of one step.
+    Recurrent(Packing),
+    /// `dz·Uᵀ` of one step.
+    RecurrentBack(Packing),
     /// `hᵀ·dz` over all steps: the gradient of `U`.
     WeightGradient,
 }
 
-const PRODUCTS: [Product; 4] = [Product::Input, Product::Recurrent, Product::RecurrentBack, Product::WeightGradient];
+/// When a product's right matrix is packed, and its rows are divided over threads.
+#[derive(Clone, Copy)]
+enum Packing {
+    /// Once before all products, untimed, as a loop over time does before its first step.
+    Before,
+    /// For each product, as one call to a library of matrix products does.
+    EachTime,
+}
+
+const PRODUCTS: [Product; 6] = [
+    Product::Input,
+    Product::Recurrent(Packing::Before),
+    Product::Recurrent(Packing::EachTime),
+    Product::RecurrentBack(Packing::Before),
+    Product::RecurrentBack(Packing::EachTime),
+    Product::WeightGradient,
+];
 
 impl Product {
     fn name(self) -> &'static str {
         match self {
             Product::Input => "input",
-            Product::Recurrent => "recurrent",
-            Product::RecurrentBack => "recurrent_back",
+            Product::Recurrent(Packing::Before) => "recurrent",
+            Product::Recurrent(Packing::EachTime) => "recurrent_packing",
+            Product::RecurrentBack(Packing::Before) => "recurrent_back",
+            Product::RecurrentBack(Packing::EachTime) => "recurrent_back_packing",
             Product::WeightGradient => "weight_gradient",
         }
     }
@@ -85,8 +103,8 @@ impl Product {
         let Shape { t, b, i, h, .. } = *shape;
         match self {
             Product::Input => [t * b, i, 4 * h],
-            Product::Recurrent => [b, h, 4 * h],
-            Product::RecurrentBack => [b, 4 * h, h],
+            Product::Recurrent(_) => [b, h, 4 * h],
+            Product::RecurrentBack(_) => [b, 4 * h, h],
             Product::WeightGradient => [h, t * b, 4 * h],
         }
     }
@@ -112,18 +130,24 @@ impl Product {
                     Ok::<_, Infallible>(())
                 })
             }
-            Product::Recurrent | Product::RecurrentBack => {
+            Product::Recurrent(packing) | Product::RecurrentBack(packing) => {
                 let right = match self {
-                    Product::Recurrent => Mat::row_major(&b, k, n),
+                    Product::Recurrent(_) => Mat::row_major(&b, k, n),
                     _ => Mat::row_major(&b, n, k).t(),
+                };
+                let mut products = |packed: &PackedB<E>, repeats: usize| {
+                    by_rows(rows, MatMut::row_major(&mut c, m, n), options.threads.into(), |rows, mut c| {
+                        for _ in 0..repeats {
+                            gemm_packed(rows, packed, c.reborrow(), false);
+                        }
+                    });
                 };
                 let packed = PackedB::pack(right);
                 timed(options.budget, options.runs, || {
-                    by_rows(rows, MatMut::row_major(&mut c, m, n), options.threads.into(), |rows, mut c| {
-                        for _ in 0..repeats {
-                            gemm_packed(rows, &packed, c.reborrow(), false);
-                        }
-                    });
+                    match packing {
+                        Packing::Before => products(&packed, repeats),
+                        Packing::EachTime => (0..repeats).for_each(|_| products(&PackedB::pack(right), 1)),
+                    }
                     Ok(())
                 })
             }
@@ -170,6 +194,6 @@ mod tests {
     fn sizes_of_products() {
         let shape = Shape { name: String::new(), t: 7, b: 3, i: 5, h: 2, l: 1 };
         let sizes = PRODUCTS.map(|product| product.size(&shape));
-        assert_eq!(sizes, [[21, 5, 8], [3, 2, 8], [3, 8, 2], [2, 21, 8]]);
+        assert_eq!(sizes, [[21, 5, 8], [3, 2, 8], [3, 2, 8], [3, 8, 2], [3, 8, 2], [2, 21, 8]]);
     }
 }

@@ -2,12 +2,13 @@
 //! everything kept for the backward pass and under a memory budget.
 
 use crate::Outcome;
+use crate::known::wave;
 use crate::memory;
 use crate::options::Options;
 use crate::report::Report;
 use crate::shapes::Shape;
 use crate::timing::interleaved;
-use crate::train::{row, wave};
+use crate::train::row;
 use rand::{SeedableRng, rngs::StdRng};
 use wengert::prelude::*;
 

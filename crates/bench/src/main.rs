@@ -5,6 +5,7 @@ mod cells;
 mod custom;
 mod gemm;
 mod infer;
+mod known;
 mod long;
 mod memory;
 mod ops;

@@ -139,12 +139,13 @@ impl Data {
         Ok(Data { floats, integers: [index, targets, tokens] })
     }
 
-    /// Records and computes an operation.
+    /// Records and computes an operation; what it gives lies in memory element by element.
     fn apply(&self, op: &Op) -> Result<Vec<Tensor>> {
         let tape = Tape::new();
         let [x, y] = [tape.var(&self.floats[0]), tape.constant(&self.floats[1])];
         let [index, targets, tokens] = [0, 1, 2].map(|i| tape.constant(&self.integers[i]));
-        tape.eval_all(&op(Operands { x, y, index, targets, tokens }))
+        let values = tape.eval_all(&op(Operands { x, y, index, targets, tokens }))?;
+        Ok(values.iter().map(Tensor::contiguous).collect())
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// One JSON object a line in place of a table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// For `train`: print loss and norm of the gradients for known weights, which do not depend on the system.
+    /// Print what comes out for known weights, as loss and norm of the gradients: it does not depend on the system.
     #[arg(long)]
     pub(crate) check: bool,
     /// Measure in this process, and print bare numbers: how `memory` calls itself.
@@ -55,7 +55,7 @@ pub(crate) enum What {
     Ops,
     /// The matrix products of a recurrent layer, and its training step, as shares of the processor's peak.
     Gemm,
-    /// Updates of ten million parameters.
+    /// Updates of ten million parameters: ten matrices, and an LSTM's.
     Optim,
     /// The growth of resident memory by a training step.
     Memory,
@@ -83,7 +83,7 @@ impl Precision {
 impl Options {
     /// Refuses what a mode would ignore.
     pub(crate) fn fit(&self) -> Result<(), String> {
-        use What::{Custom, Gemm, Ops, Optim, Train, Unrolled};
+        use What::{Custom, Gemm, Infer, Ops, Optim, Train, Unrolled};
         let what = format!("{:?}", self.what).to_lowercase();
         if self.shapes.is_some() && matches!(self.what, Ops | Optim) {
             return Err(format!("{what} takes no --shapes: its operands have one size"));
@@ -91,8 +91,8 @@ impl Options {
         if self.systems.is_some() && matches!(self.what, Unrolled | Custom | Gemm) {
             return Err(format!("{what} takes no --systems: its rows are compared with each other"));
         }
-        if self.check && self.what != Train {
-            return Err("--check is for train".into());
+        if self.check && !matches!(self.what, Train | Infer | Unrolled | Custom | Optim) {
+            return Err("--check is for train, infer, unrolled, custom and optim".into());
         }
         Ok(())
     }
@@ -144,13 +144,9 @@ mod tests {
 
     #[test]
     fn what_a_mode_would_ignore_is_refused() {
-        for line in [
-            "ops --shapes seed",
-            "optim --shapes seed",
-            "gemm --systems input",
-            "custom --systems all",
-            "infer --check",
-        ] {
+        for line in
+            ["ops --shapes seed", "optim --shapes seed", "gemm --systems input", "custom --systems all", "gemm --check"]
+        {
             assert!(parse(&format!("bench {line}")).fit().is_err(), "{line}");
         }
         for line in ["ops --systems tanh", "gemm --shapes seed", "train --check --systems all --shapes seed"] {

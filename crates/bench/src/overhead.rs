@@ -1,11 +1,11 @@
-//! What recording costs for each node, and planning for each node of a structure that is not known yet.
+//! What a training step costs beside its run: recording, finding the program that is known, planning one that is not.
 
 use crate::Outcome;
 use crate::cells::Custom;
 use crate::options::Options;
 use crate::report::{Report, Row};
 use crate::shapes::Shape;
-use crate::timing::{median, timed};
+use crate::timing::{Timing, since, timed_part};
 use crate::train;
 use std::time::Instant;
 use wengert::prelude::*;
@@ -13,53 +13,114 @@ use wengert::prelude::*;
 /// Structures that are planned; each has another number of rows.
 const STRUCTURES: usize = 20;
 
+/// For a scan of 100 steps and for the same as a loop in Rust:
+/// - `record`: the forward pass, by node recorded;
+/// - `known`: what every step of a training loop pays: the forward pass is recorded and the program of `backward`, which an
+///   earlier step has planned, is found; by node recorded;
+/// - `grad`: recording gradients, which `backward` does for a structure it does not know, and `grad` each time; by
+///   node it records;
+/// - `plan`: what `backward` does once for a structure: gradients are recorded and everything is compiled; by node of
+///   forward pass and gradients.
 pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
-    let shape = |b| Shape { name: String::new(), t: 100, b, i: 8, h: 8, l: 2 };
-    for (name, record) in [("scan", scanned as Record), ("loop", looped)] {
-        let (net, x) = train::net(&shape(1), DType::F32, |input, rng| Custom::new(input, 8, rng))?;
-        let mut nodes = 0;
-        let timing = timed(options.budget, options.runs, || {
-            let tape = Tape::new();
-            record(&net, &tape, &x);
-            nodes = tape.len();
-            Ok::<_, Error>(())
-        })?;
-        let row = Row::new(&format!("wengert_record_{name}")).count("nodes", nodes).timing(&timing);
-        report.row(&row.real("ns_node", timing.median * 1e6 / nodes as f64));
+    // On more, parts of one structure's rows could be the whole of another's, and be known.
+    wengert::set_threads(1);
+    for (name, forward) in [("scan", scanned as Forward), ("loop", looped)] {
+        let (net, x) = made(1)?;
+        let step = Step { net: &net, x: &x, forward };
+        let (before, with_gradients) = step.nodes();
+        let mut say = |what: &str, nodes: usize, part: &dyn Fn() -> Result<f64>| -> Outcome {
+            let timing = timed_part(options.budget, options.runs, part)?;
+            let row = Row::new(&format!("wengert_{what}_{name}")).count("on", 1).count("nodes", nodes).timing(&timing);
+            report.row(&row.real("ns_node", timing.median * 1e6 / nodes as f64));
+            Ok(())
+        };
+        say("record", before, &|| step.record())?;
+        say("known", before, &|| step.find())?;
+        say("grad", with_gradients - before, &|| step.differentiate())?;
 
-        let mut planning = Vec::new();
-        for b in 1..=STRUCTURES {
-            let (net, x) = train::net(&shape(b), DType::F32, |input, rng| Custom::new(input, 8, rng))?;
-            let evaluate = || {
-                let tape = Tape::new();
-                let gradients = record(&net, &tape, &x);
-                let start = Instant::now();
-                tape.eval_all(&gradients)?;
-                Ok::<_, Error>(start.elapsed().as_secs_f64() * 1e3)
-            };
-            // The second time the program is known, and what is left is its run.
-            let (cold, warm) = (evaluate()?, evaluate()?);
-            planning.push(cold - warm);
-        }
-        let ms = median(&planning);
-        let row = Row::new(&format!("wengert_plan_{name}")).count("nodes", nodes).real("ms", ms);
-        report.row(&row.count("runs", STRUCTURES).real("us_node", ms * 1e3 / nodes as f64));
+        let plan = |batch| -> Result<f64> {
+            let (net, x) = made(batch)?;
+            Step { net: &net, x: &x, forward }.plan()
+        };
+        let timing = Timing::of((2..2 + STRUCTURES).map(plan).collect::<Result<_>>()?);
+        let row =
+            Row::new(&format!("wengert_plan_{name}")).count("on", 1).count("nodes", with_gradients).timing(&timing);
+        report.row(&row.real("us_node", timing.median * 1e3 / with_gradients as f64));
     }
     Ok(())
 }
 
-/// Records a training step: the gradients of all parameters.
-type Record = for<'t> fn(&Rnn<Custom>, &'t Tape, &Tensor) -> Vec<Var<'t>>;
-
-fn scanned<'t>(net: &Rnn<Custom>, tape: &'t Tape, x: &Tensor) -> Vec<Var<'t>> {
-    gradients(net, net.forward(&Cx::train(tape), tape.constant(x)).0)
+fn made(batch: usize) -> Result<(Rnn<Custom>, Tensor)> {
+    let shape = Shape { name: String::new(), t: 100, b: batch, i: 8, h: 8, l: 2 };
+    train::net(&shape, DType::F32, |input, rng| Custom::new(input, 8, rng))
 }
 
-fn looped<'t>(net: &Rnn<Custom>, tape: &'t Tape, x: &Tensor) -> Vec<Var<'t>> {
-    gradients(net, crate::unrolled::unrolled(net, &Cx::train(tape), tape.constant(x)))
+/// Records the outputs of a network.
+type Forward = for<'t> fn(&Rnn<Custom>, &Cx<'t>, Var<'t>) -> Var<'t>;
+
+fn scanned<'t>(net: &Rnn<Custom>, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
+    net.forward(cx, x).0
 }
 
-fn gradients<'t>(net: &Rnn<Custom>, y: Var<'t>) -> Vec<Var<'t>> {
-    let params: Vec<_> = net.params().iter().map(|(_, param)| y.tape().param(param)).collect();
-    y.square().mean().grad(&params[..])
+fn looped<'t>(net: &Rnn<Custom>, cx: &Cx<'t>, x: Var<'t>) -> Var<'t> {
+    crate::unrolled::unrolled(net, cx, x)
+}
+
+/// A training step without its run; each method gives the milliseconds of its part.
+struct Step<'a> {
+    net: &'a Rnn<Custom>,
+    x: &'a Tensor,
+    forward: Forward,
+}
+
+impl Step<'_> {
+    fn loss<'t>(&self, tape: &'t Tape) -> Var<'t> {
+        (self.forward)(self.net, &Cx::train(tape), tape.constant(self.x)).square().mean()
+    }
+
+    fn gradients<'t>(&self, loss: Var<'t>) -> Vec<Var<'t>> {
+        let params: Vec<_> = self.net.params().iter().map(|(_, param)| loss.tape().param(param)).collect();
+        loss.grad(&params[..])
+    }
+
+    /// How many nodes the forward pass has, and how many it has with the gradients.
+    fn nodes(&self) -> (usize, usize) {
+        let tape = Tape::new();
+        let loss = self.loss(&tape);
+        let before = tape.len();
+        self.gradients(loss);
+        (before, tape.len())
+    }
+
+    fn record(&self) -> Result<f64> {
+        let start = Instant::now();
+        let tape = Tape::new();
+        self.loss(&tape);
+        drop(tape);
+        Ok(since(start))
+    }
+
+    fn find(&self) -> Result<f64> {
+        let start = Instant::now();
+        let tape = Tape::new();
+        self.loss(&tape).plan_backward()?;
+        drop(tape);
+        Ok(since(start))
+    }
+
+    fn differentiate(&self) -> Result<f64> {
+        let tape = Tape::new();
+        let loss = self.loss(&tape);
+        let start = Instant::now();
+        self.gradients(loss);
+        Ok(since(start))
+    }
+
+    fn plan(&self) -> Result<f64> {
+        let tape = Tape::new();
+        let loss = self.loss(&tape);
+        let start = Instant::now();
+        loss.plan_backward()?;
+        Ok(since(start))
+    }
 }

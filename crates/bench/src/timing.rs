@@ -14,7 +14,7 @@ pub(crate) struct Timing {
 
 impl Timing {
     /// Of times in milliseconds, at least one.
-    fn of(times: Vec<f64>) -> Timing {
+    pub(crate) fn of(times: Vec<f64>) -> Timing {
         let min = times.iter().copied().fold(f64::INFINITY, f64::min);
         Timing { median: median(&times), min, runs: times.len(), times }
     }
@@ -46,6 +46,11 @@ pub(crate) fn timed<E>(budget: f64, most: usize, mut step: impl FnMut() -> Resul
     interleaved(budget, most, &mut [&mut step]).map(|mut all| all.remove(0))
 }
 
+/// As [`timed`], of a step that says how many of its milliseconds count.
+pub(crate) fn timed_part<E>(budget: f64, most: usize, step: impl Fn() -> Result<f64, E>) -> Result<Timing, E> {
+    rounds(budget, most, &mut [&mut || step()]).map(|mut all| all.remove(0))
+}
+
 /// As [`timed`], for several steps that take turns, so that a change of the machine's speed meets all of them. The budget is
 /// that of all together.
 pub(crate) fn interleaved<E>(
@@ -53,17 +58,36 @@ pub(crate) fn interleaved<E>(
     most: usize,
     steps: &mut [&mut dyn FnMut() -> Result<(), E>],
 ) -> Result<Vec<Timing>, E> {
+    let mut whole: Vec<_> = steps
+        .iter_mut()
+        .map(|step| {
+            || {
+                let began = Instant::now();
+                step().map(|()| since(began))
+            }
+        })
+        .collect();
+    let mut turns: Vec<&mut dyn FnMut() -> Result<f64, E>> = Vec::new();
+    turns.extend(whole.iter_mut().map(|step| step as &mut dyn FnMut() -> _));
+    rounds(budget, most, &mut turns)
+}
+
+/// Milliseconds since then.
+pub(crate) fn since(then: Instant) -> f64 {
+    then.elapsed().as_secs_f64() * 1e3
+}
+
+/// Three rounds of the steps that do not count, and those that do.
+fn rounds<E>(budget: f64, most: usize, steps: &mut [&mut dyn FnMut() -> Result<f64, E>]) -> Result<Vec<Timing>, E> {
     for step in steps.iter_mut() {
-        (0..3).try_for_each(|_| step())?;
+        (0..3).try_for_each(|_| step().map(drop))?;
     }
     let mut times = vec![Vec::new(); steps.len()];
     let start = Instant::now();
     let mut rounds = 0;
     while rounds < 5 || (rounds < most && start.elapsed().as_secs_f64() < budget) {
         for (step, times) in steps.iter_mut().zip(&mut times) {
-            let began = Instant::now();
-            step()?;
-            times.push(began.elapsed().as_secs_f64() * 1e3);
+            times.push(step()?);
         }
         rounds += 1;
     }

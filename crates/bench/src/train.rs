@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::cells::{Attention, Custom, Gru, LayerNormLstm, Multiplicative, Peephole};
+use crate::known::{self, wave};
 use crate::options::Options;
 use crate::report::{Report, Row};
 use crate::shapes::Shape;
@@ -10,9 +11,10 @@ use rand::{SeedableRng, rngs::StdRng};
 use wengert::prelude::*;
 
 /// The first two are what is timed if nothing is asked for.
-const SYSTEMS: [&str; 7] = [
+const SYSTEMS: [&str; 8] = [
     "wengert_lstm",
     "wengert_custom",
+    "wengert_nn_gru",
     "wengert_gru",
     "wengert_layer_norm",
     "wengert_peephole",
@@ -31,12 +33,9 @@ impl Trainee {
         (self.gradients)().map(drop)
     }
 
-    /// The loss, and the 2-norm of all gradients, with every parameter set to a [wave] of amplitude 0.3: what a peer
-    /// that does the same work must find too.
+    /// The loss, and the 2-norm of all gradients, with known weights: what a peer that does the same work must find too.
     fn checked(&mut self) -> Result<(f64, f64)> {
-        for param in &self.params {
-            param.set(wave(param.value().shape(), 0.3, param.value().dtype())?)?;
-        }
+        known::set(&self.params)?;
         let mut gradients = (self.gradients)()?;
         let norm = clip_grad_norm(&self.params, &mut gradients, f64::MAX)?;
         Ok((gradients.loss().item()?, norm))
@@ -71,6 +70,7 @@ pub(crate) fn make(system: &str, shape: &Shape, dtype: DType) -> Result<Trainee>
     match system {
         "wengert_lstm" => trainee(shape, dtype, |input, rng| LstmCell::new(input, h, rng)),
         "wengert_custom" => trainee(shape, dtype, |input, rng| Custom::new(input, h, rng)),
+        "wengert_nn_gru" => trainee(shape, dtype, |input, rng| GruCell::new(input, h, rng)),
         "wengert_gru" => trainee(shape, dtype, |input, rng| Gru::new(input, h, rng)),
         "wengert_layer_norm" => trainee(shape, dtype, |input, rng| LayerNormLstm::new(input, h, rng)),
         "wengert_peephole" => trainee(shape, dtype, |input, rng| Peephole::new(input, h, rng)),
@@ -110,11 +110,4 @@ fn trainee<C: Cell + 'static>(
         y.square().mean().backward()
     });
     Ok(Trainee { params, gradients })
-}
-
-/// `amplitude · sin(k + 1)` in element `k`: values that any system can make.
-pub(crate) fn wave(shape: &[usize], amplitude: f64, dtype: DType) -> Result<Tensor> {
-    let n = shape.iter().product::<usize>();
-    let values = (1..=n).map(|k| amplitude * (k as f64).sin()).collect();
-    Ok(Tensor::from_vec(values, shape)?.cast(dtype))
 }

@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::cells::Custom;
+use crate::known;
 use crate::options::Options;
 use crate::report::Report;
 use crate::timing::interleaved;
@@ -12,10 +13,20 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome {
     // Shapes of a size at which somebody would write the loop by hand.
     for shape in options.shapes("adding,seed,online32,small64,mid128")? {
         let (net, x) = train::net(&shape, options.dtype.dtype(), |input, rng| Custom::new(input, shape.h, rng))?;
-        let mut looped = || {
+        let looped = || {
             let tape = Tape::new();
-            unrolled(&net, &Cx::train(&tape), tape.constant(&x)).square().mean().backward().map(drop)
+            unrolled(&net, &Cx::train(&tape), tape.constant(&x)).square().mean().backward()
         };
+        if options.check {
+            let params: Vec<Param> = net.params().into_iter().map(|(_, param)| param).collect();
+            known::set(&params)?;
+            let mut gradients = looped()?;
+            let norm = clip_grad_norm(&params, &mut gradients, f64::MAX)?;
+            let row = train::row("wengert_unrolled", &shape, options).exact("loss", gradients.loss().item()?);
+            report.row(&row.exact("gradient_norm", norm));
+            continue;
+        }
+        let mut looped = || looped().map(drop);
         let mut scan = train::make("wengert_custom", &shape, options.dtype.dtype())?;
         let mut scan = || scan.step();
         let timings = interleaved(options.budget, options.runs, &mut [&mut looped, &mut scan])?;

@@ -9,6 +9,7 @@ use crate::tensor::Tensor;
 use crate::var::Var;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 /// The value of a loss and its gradients, computed by one program.
 ///
@@ -76,6 +77,60 @@ impl<'t> Var<'t> {
     pub fn backward(self) -> Result<Gradients> {
         let _named = self.tape().composition("backward");
         let tape = self.tape();
+        let Pass { params, variables, step, found } = self.pass()?;
+        let (present, values) = match step {
+            Some(step) => {
+                let values = step.run(tape, self.id)?;
+                tape.hold(self.id, &values[0]);
+                (step.present.clone(), values)
+            }
+            None => {
+                let asked: Vec<Var<'t>> = std::iter::once(self).chain(found.iter().flatten().copied()).collect();
+                (found.iter().map(Option::is_some).collect(), tape.eval_all(&asked)?)
+            }
+        };
+        let mut values = values.into_iter();
+        let loss = values.next().expect("the loss is the first value asked");
+        let mut next = |present: &bool| if *present { values.next() } else { None };
+        let (of_params, of_variables) = present.split_at(params.len());
+        let params = params.iter().zip(of_params).filter_map(|((id, _), g)| Some((*id, next(g)?))).collect();
+        let variables = variables.iter().zip(of_variables).filter_map(|(id, g)| Some((*id, next(g)?))).collect();
+        Ok(Gradients { loss, params, variables, tape: tape.serial })
+    }
+
+    /// Plans what [`backward`](Var::backward) of this scalar runs, and runs nothing: a first step then takes as long as those
+    /// after it, and the time of planning can be told from that of computing. What is planned is kept
+    /// for every recording of the same structure.
+    ///
+    /// A tape with derivatives of the user's own, with held values, or one that is watched is planned by `backward` itself.
+    ///
+    /// ```
+    /// use wengert_autograd::Tape;
+    /// let cubed = |x: f64| {
+    ///     let tape = Tape::new();
+    ///     let x = tape.var(x);
+    ///     (x * x * x).backward()?.loss().item()
+    /// };
+    /// let tape = Tape::new();
+    /// let x = tape.var(1.0f64);
+    /// (x * x * x).plan_backward()?;
+    /// // Planned above, on another tape and for another number.
+    /// assert_eq!(cubed(2.0)?, 8.0);
+    /// # Ok::<(), wengert_autograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `backward` that do not come from running.
+    #[track_caller]
+    pub fn plan_backward(self) -> Result<()> {
+        let _named = self.tape().composition("backward");
+        self.pass().map(drop)
+    }
+
+    /// What `backward` runs, found or planned.
+    #[track_caller]
+    fn pass(self) -> Result<Pass<'t>> {
+        let tape = self.tape();
         tape.computable("backward", self)?;
         let mark = tape.mark();
         let seed = match self.check_scalar() {
@@ -105,27 +160,20 @@ impl<'t> Var<'t> {
                 step = Some(Step::remember(key, tape, self.id, &found)?);
             }
         }
-        let (present, values) = match step {
-            Some(step) => {
-                // What was recorded since follows from the loss, and nobody has seen it.
-                tape.forget(&mark);
-                let values = step.run(tape, self.id)?;
-                tape.hold(self.id, &values[0]);
-                (step.present.clone(), values)
-            }
-            None => {
-                let asked: Vec<Var<'t>> = std::iter::once(self).chain(found.iter().flatten().copied()).collect();
-                (found.iter().map(Option::is_some).collect(), tape.eval_all(&asked)?)
-            }
-        };
-        let mut values = values.into_iter();
-        let loss = values.next().expect("the loss is the first value asked");
-        let mut next = |present: &bool| if *present { values.next() } else { None };
-        let (of_params, of_variables) = present.split_at(params.len());
-        let params = params.iter().zip(of_params).filter_map(|((id, _), g)| Some((*id, next(g)?))).collect();
-        let variables = variables.iter().zip(of_variables).filter_map(|(id, g)| Some((*id, next(g)?))).collect();
-        Ok(Gradients { loss, params, variables, tape: tape.serial })
+        if step.is_some() {
+            // What was recorded since follows from the loss, and nobody has seen it.
+            tape.forget(&mark);
+        }
+        Ok(Pass { params, variables, step, found })
     }
+}
+
+/// The leaves of a backward pass, and what computes their gradients: a step, or recorded gradients.
+struct Pass<'t> {
+    params: Vec<(ParamId, NodeId)>,
+    variables: Vec<NodeId>,
+    step: Option<Arc<Step>>,
+    found: Vec<Option<Var<'t>>>,
 }
 
 /// The structure of a loss and of the leaves that its gradients are asked for.

@@ -113,6 +113,35 @@ fn a_structure_is_compiled_once() {
 }
 
 #[test]
+fn a_step_that_is_planned_ahead_is_not_planned_again() {
+    // A structure of this test alone.
+    let record = |w: &Param, plan: bool| {
+        let tape = Tape::new();
+        let x = tape.constant(data(&[2, 3, 11], 1));
+        let start = tape.zeros([3, 13], DType::F64);
+        let (h, _) = tape.scan(start, x, |h, x| ((h * 0.5 + x.matmul(w)).tanh(), ()));
+        let loss = h.square().sum();
+        let before = tape.len();
+        if plan {
+            loss.plan_backward().unwrap();
+            assert_eq!(tape.len(), before, "nothing stays recorded");
+        }
+        let compiled_ahead = compiled();
+        let gradients = loss.backward().unwrap();
+        assert!(!plan || compiled() == compiled_ahead, "the step finds the plan");
+        gradients
+    };
+    let (w, other) = (Param::new(data(&[11, 13], 2)), Param::new(data(&[11, 13], 3)));
+    assert_eq!(compiles(|| drop(record(&w, true))).0, 1);
+    assert_eq!(compiles(|| drop(record(&other, true))), (0, 0), "another recording of the same structure");
+    let (a, b) = (record(&w, true), record(&w, false));
+    assert!(a.get(&w).unwrap().bit_eq(b.get(&w).unwrap()) && a.loss().bit_eq(b.loss()));
+    let tape = Tape::new();
+    let error = tape.var(Tensor::zeros([2], DType::F64)).plan_backward().unwrap_err();
+    assert!(error.to_string().starts_with("backward: "), "{error}");
+}
+
+#[test]
 fn numbers_of_one_structure_are_told_apart() {
     for (a, b) in [(2.5, 3.5), (3.5, 2.5), (0.0, 2.5), (1.0, 2.5), (-1.0, 2.5), (2.5, 0.0), (-0.0, 2.5)] {
         let tape = Tape::new();
