@@ -152,10 +152,12 @@ fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
             let member = index(id).filter(|m| uses[*m] == 1 && !stored.contains(&id))?;
             Some((member, steps[member].as_ref()?))
         };
-        let (taken, sources, code) = row
-            .arith
-            .and_then(|last| joined(last, &node.inputs, &alone))
-            .unwrap_or_else(|| (SmallVec::new(), node.inputs.iter().copied().collect(), Code::Row(row)));
+        let Joined { taken, sources, code } =
+            row.arith.and_then(|last| joined(last, &node.inputs, &alone)).unwrap_or_else(|| Joined {
+                taken: SmallVec::new(),
+                sources: node.inputs.iter().copied().collect(),
+                code: Code::Row(row),
+            });
         for member in taken {
             steps[member] = None;
         }
@@ -164,14 +166,20 @@ fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
     steps.into_iter().flatten().collect()
 }
 
-/// The call that does `last` on two values and the operations that computed them, if it can: the steps it takes in, its sources,
-/// and what it computes. `alone` finds the step of a value that nothing else uses.
-fn joined<'s>(
-    last: Arith,
-    inputs: &[usize],
-    alone: &impl Fn(usize) -> Option<(usize, &'s Step)>,
-) -> Option<(SmallVec<[usize; 2]>, SmallVec<[usize; MAX_SOURCES]>, Code)> {
+/// A call, and the steps whose operations it does as well.
+struct Joined {
+    taken: SmallVec<[usize; 2]>,
+    sources: SmallVec<[usize; MAX_SOURCES]>,
+    code: Code,
+}
+
+/// The call that does `last` on two values and operations that computed them, if there is one. `alone` finds the step of a value
+/// that nothing else uses.
+fn joined<'s>(last: Arith, inputs: &[usize], alone: &impl Fn(usize) -> Option<(usize, &'s Step)>) -> Option<Joined> {
     let [a, b] = *inputs else { return None };
+    let joined = |taken: &[usize], sources: &[usize], code: Code| {
+        Some(Joined { taken: SmallVec::from_slice(taken), sources: SmallVec::from_slice(sources), code })
+    };
     let arith = |argument: usize| {
         let (member, step) = alone(argument)?;
         match step.code {
@@ -184,31 +192,28 @@ fn joined<'s>(
         let (product, sources, Arith::Mul) = arith(argument)? else { return None };
         let (member, step) = alone(sources[0])?;
         let fits = matches!(step.code, Code::Row(own) if std::ptr::eq(own, row));
-        fits.then(|| (SmallVec::from_slice(&[product, member]), &step.sources, sources[1]))
+        fits.then(|| ([product, member], &step.sources, sources[1]))
     };
     if let (Arith::Add, Some((left, x, Arith::Mul)), Some((right, step))) = (last, arith(a), alone(b)) {
         let product = matches!(step.code, Code::Pair { first: Arith::Mul, second: Arith::Mul, place: 0 });
         if product && step.sources[0] == step.sources[2] {
-            let sources = SmallVec::from_slice(&[x[0], x[1], step.sources[0], step.sources[1]]);
-            return Some((SmallVec::from_slice(&[left, right]), sources, Code::Square));
+            return joined(&[left, right], &[x[0], x[1], step.sources[0], step.sources[1]], Code::Square);
         }
     }
     if let (Some((left, x, Arith::Mul)), Some((right, z, Arith::Mul))) = (arith(a), arith(b)) {
-        let sources = x.iter().chain(z).copied().collect();
-        return Some((SmallVec::from_slice(&[left, right]), sources, Code::Products { last }));
+        return joined(&[left, right], &[x[0], x[1], z[0], z[1]], Code::Products { last });
     }
     if let (Arith::Sub, Some((taken, x, w))) = (last, factor(b, &table::DIV)) {
-        return Some((taken, SmallVec::from_slice(&[x[0], x[1], w, a]), Code::Float(&QUOTIENT)));
+        return joined(&taken, &[x[0], x[1], w, a], Code::Float(&QUOTIENT));
     }
     if let (Arith::Add, Some((taken, x, y))) = (last, factor(a, &table::SQRT)) {
-        return Some((taken, SmallVec::from_slice(&[x[0], y, b]), Code::Float(&ROOT)));
+        return joined(&taken, &[x[0], y, b], Code::Float(&ROOT));
     }
-    let pair =
-        |(member, sources, first): (usize, &SmallVec<[usize; MAX_SOURCES]>, Arith), other: usize, place: usize| {
-            let sources = sources.iter().copied().chain([other]).collect();
-            (SmallVec::from_slice(&[member]), sources, Code::Pair { first, second: last, place })
-        };
-    arith(a).map(|part| pair(part, b, 0)).or_else(|| arith(b).map(|part| pair(part, a, 1)))
+    let (place, (member, x, first), other) = match arith(a) {
+        Some(part) => (0, part, b),
+        None => (1, arith(b)?, a),
+    };
+    joined(&[member], &[x[0], x[1], other], Code::Pair { first, second: last, place })
 }
 
 /// The registers of a group: one for each step, reused after the last use.
