@@ -123,7 +123,7 @@ impl<'t> Var<'t> {
     /// Those of `backward` that do not come from running.
     #[track_caller]
     pub fn plan_backward(self) -> Result<()> {
-        let _named = self.tape().composition("backward");
+        let _named = self.tape().composition("plan_backward");
         self.pass().map(drop)
     }
 

@@ -138,7 +138,7 @@ fn a_step_that_is_planned_ahead_is_not_planned_again() {
     assert!(a.get(&w).unwrap().bit_eq(b.get(&w).unwrap()) && a.loss().bit_eq(b.loss()));
     let tape = Tape::new();
     let error = tape.var(Tensor::zeros([2], DType::F64)).plan_backward().unwrap_err();
-    assert!(error.to_string().starts_with("backward: "), "{error}");
+    assert!(error.to_string().starts_with("plan_backward: "), "{error}");
 }
 
 #[test]

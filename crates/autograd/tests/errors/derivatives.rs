@@ -22,6 +22,11 @@ pub(crate) static CASES: &[Case] = &[
     ),
     case!(
         Shape,
+        |i| i.tape.zeros([2, 3], DType::F32).plan_backward(),
+        "plan_backward: the value is [2, 3], expected a scalar; reduce it (sum, mean), or give cotangents to vjp"
+    ),
+    case!(
+        Shape,
         |i| i.x.hessian(i.x),
         "hessian: the value is [2, 3], expected a scalar; reduce it (sum, mean), or give cotangents to vjp"
     ),

@@ -114,6 +114,7 @@ static CALLS: &[Call] = &[
     call!("scan", |i| i.tape.scan((), i.w, |(), _| ((), i.x)).1),
     call!("scan_with", |i| i.tape.scan_with(Default::default(), i.x, i.w, |s, _| (s, s))),
     call!("backward", |i| i.s.backward()),
+    call!("plan_backward", |i| i.s.plan_backward()),
     call!("item", |i| i.s.item()),
     call!("value", |i| i.s.value()),
     call!("eval", |i| i.tape.eval([i.s])),
