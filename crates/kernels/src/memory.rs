@@ -254,6 +254,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "megabytes, byte by byte; no advice is given there")]
     fn advice_on_pages_changes_nothing() {
         for len in [0, 100, (4 << 20) + 1, 9 << 20] {
             let mut bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
