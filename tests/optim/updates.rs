@@ -198,6 +198,12 @@ fn groups_have_settings_of_their_own() -> Result<()> {
         assert!((norm - greatest).abs() < 1e-6, "{name}: {norm}");
     }
 
+    // Their settings are among those of the optimizer.
+    let own = AdamRule { betas: (0.7, 0.95), ..Default::default() };
+    let settings = Adam::new(0.1).group_rule("b", own).settings();
+    assert!(settings.contains(&("'b' betas".into(), "(0.7, 0.95)".into())), "{settings:?}");
+    assert!(settings.contains(&("betas".into(), "(0.9, 0.999)".into())), "{settings:?}");
+
     // Their settings and patterns are checked like all others.
     let wrong = AdamRule { betas: (1.0, 0.9), ..Default::default() };
     let error = Adam::new(0.1).group_rule("b", wrong).step(&pair, &given).unwrap_err();

@@ -34,8 +34,8 @@ pub(crate) fn ask(at: *const u8, hint: Hint) {
 /// Bytes of a cache line: one, at the most, is asked for in a step of k.
 pub(crate) const LINE: usize = 64;
 
-/// Ranges of memory, of one length, that kernel calls ask for between them in equal shares, side by side: a processor keeps few
-/// requests, and what comes after one too many, or after many for one page, has to wait.
+/// Ranges of memory, of one length, that kernel calls ask for between them in equal shares: a processor keeps few requests, and what
+/// comes after one too many has to wait.
 #[derive(Default)]
 pub(crate) struct Errands {
     ranges: Vec<(*const u8, Hint)>,

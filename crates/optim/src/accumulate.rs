@@ -61,6 +61,11 @@ impl Accumulate {
         Accumulate { every, count: 0, weight: 0.0, loss: None, sums: Vec::new() }
     }
 
+    /// What was set, by name.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        vec![("every".into(), self.every.to_string())]
+    }
+
     /// How many batches wait for the others of their group.
     pub fn waiting(&self) -> usize {
         self.count

@@ -280,11 +280,10 @@ impl<E: Num + Pod> Bound<E> {
             self.calls.push((raw, steps));
             self.rows.push(rows);
         }
-        if program.tiling == Tiling::Long {
-            // An output in the memory of an input is asked for with that. A single call reads one element after the other, which the
-            // processor foresees.
+        // A single call reads one element after the other, which the processor foresees.
+        if program.tiling == Tiling::Long && self.calls.len() > 1 {
+            // An output in the memory of an input is asked for with that.
             let asked = |moving: &Moving<E>| match moving.source {
-                _ if self.calls.len() == 1 => false,
                 Ok(_) => true,
                 Err(store) => replaced.iter().all(|(_, buffer)| *buffer != program.stores[store].1.buffer),
             };

@@ -76,11 +76,15 @@ impl Plateau {
 
     /// What was set, by name.
     pub fn settings(&self) -> Vec<(String, String)> {
-        let Plateau { factor, patience, threshold, cooldown, least, .. } = self;
+        // What is not named is the state.
+        let Plateau { factor, patience, threshold, absolute, rising, cooldown, least, best: _, bad: _, cooling: _ } =
+            self;
         let all = [
             ("factor", factor.to_string()),
             ("patience", patience.to_string()),
             ("threshold", threshold.to_string()),
+            ("absolute", absolute.to_string()),
+            ("rising", rising.to_string()),
             ("cooldown", cooldown.to_string()),
             ("least", least.to_string()),
         ];

@@ -291,12 +291,13 @@ impl Parts {
         Ok(())
     }
 
-    /// The gradients of a module that wait for the other batches of their group.
+    /// The gradients of a module that wait for the other batches of their group, and the size of a group, which must be the same.
     ///
     /// # Errors
-    /// If they are not those of this module, or of a larger group.
+    /// If they are not those of this module, or the size differs.
     pub fn accumulate(&mut self, name: &str, accumulate: &mut Accumulate, module: &impl ParamTree) -> Result<()> {
         let mut state = if self.saving { accumulate.state(module)? } else { Vec::new() };
+        self.settings(&format!("{name}/settings"), &accumulate.settings())?;
         self.tensors(name, &mut state)?;
         if !self.saving {
             accumulate.load_state(module, state)?;

@@ -235,13 +235,18 @@ fn a_setting_that_has_changed_is_named_and_can_be_allowed() {
     let mut checkpoints = Checkpoints::new(folder.path()).unwrap();
     checkpoints.save(2, &mut trained(2)).unwrap();
     type Change = fn(&mut Run);
-    let changes: [(&str, &str, &str, Change); 10] = [
+    let changes: [(&str, &str, &str, Change); 13] = [
         ("adam/settings/betas", "(0.9, 0.999)", "(0.8, 0.999)", |run| run.adam = Adam::new(0.02).betas(0.8, 0.999)),
         ("adam/settings/l2", "0", "0.1", |run| run.adam = Adam::new(0.02).l2(0.1)),
         ("adam/settings/decay", "0", "0.1", |run| run.adam = Adam::new(0.02).decoupled_decay(0.1)),
         ("adam/settings/groups", "none", "'*.b' frozen", |run| run.adam = Adam::new(0.02).freeze("*.b")),
         ("adam/settings/non-finite", "Allow", "Skip", |run| run.adam = Adam::new(0.02).skip_non_finite()),
         ("plateau/settings/patience", "0", "1", |run| run.plateau = Plateau::new(0.5).patience(1)),
+        ("plateau/settings/absolute", "false", "true", |run| {
+            run.plateau = Plateau::new(0.5).patience(0).absolute_threshold(1e-4);
+        }),
+        ("plateau/settings/rising", "false", "true", |run| run.plateau = Plateau::new(0.5).patience(0).rising()),
+        ("accumulate/settings/every", "2", "3", |run| run.accumulate = Accumulate::every(3)),
         ("average/decay", "0.9", "none", |run| run.average = Average::equal()),
         ("batches/drop last", "false", "true", |run| run.batches = run.batches.clone().drop_last()),
         ("batches/batch", "3", "4", |run| {
