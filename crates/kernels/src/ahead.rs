@@ -1,7 +1,7 @@
 //! Memory asked for ahead of its use.
 
 /// What for, and how soon, memory is asked for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hint {
     /// To be read at once.
     Near,
@@ -33,48 +33,6 @@ pub(crate) fn ask(at: *const u8, hint: Hint) {
 
 /// Bytes of a cache line: one, at the most, is asked for in a step of k.
 pub(crate) const LINE: usize = 64;
-
-/// Ranges of memory, of one length, that kernel calls ask for between them in equal shares: a processor keeps few requests, and what
-/// comes after one too many has to wait.
-#[derive(Default)]
-pub(crate) struct Errands {
-    ranges: Vec<(*const u8, Hint)>,
-    /// Lines of each.
-    lines: u32,
-}
-
-impl Errands {
-    /// `n` elements at any address; as many as in the other ranges.
-    #[inline(always)]
-    pub(crate) fn push<E>(&mut self, at: *const E, n: usize, hint: Hint) {
-        self.lines = (n * size_of::<E>()).div_ceil(LINE) as u32;
-        self.ranges.push((at.cast(), hint));
-    }
-
-    /// Asks for the lines of each range from `from` on to the end of share `number` of `shares`; gives that end.
-    #[inline(always)]
-    pub(crate) fn ask(&self, from: u32, (number, shares): (usize, usize)) -> u32 {
-        if self.lines == 0 {
-            return 0;
-        }
-        let end = self.lines * (number as u32 + 1) / shares as u32;
-        for (at, hint) in &self.ranges {
-            let lines = (from..end).map(|line| at.wrapping_add(line as usize * LINE));
-            match hint {
-                Hint::Near => lines.for_each(|line| ask(line, Hint::Near)),
-                Hint::Far => lines.for_each(|line| ask(line, Hint::Far)),
-                Hint::Written => lines.for_each(|line| ask(line, Hint::Written)),
-            }
-        }
-        end
-    }
-
-    #[inline(always)]
-    pub(crate) fn clear(&mut self) {
-        self.ranges.clear();
-        self.lines = 0;
-    }
-}
 
 /// Ranges of memory that an instruction will soon touch, asked for bit by bit while a product is computed. A product leaves the
 /// memory idle, while an elementwise program that has to wait for far memory waits long.

@@ -2,11 +2,12 @@
 
 use super::copies::{Row, run};
 use super::{Feed, LONG_AHEAD, LONG_TILE, Sink, Source, Store, TILE, TileOp, TileProgram, Tiling};
-use crate::ahead::Errands;
+use crate::ahead::{Hint, LINE};
 use crate::lane::Num;
 use crate::map::{OPERANDS, Piece, Raw, Rows, Steps};
 use crate::memory::{Arena, Pod};
 use crate::strided::MAX_AXES;
+use smallvec::SmallVec;
 use std::num::NonZeroU64;
 
 mod walk;
@@ -64,7 +65,7 @@ impl Scratch {
 /// The calls of one program, over registers that it owns.
 pub(crate) struct Bound<E> {
     memory: Arena,
-    calls: Vec<(Raw<E>, Steps)>,
+    calls: Vec<Call<E>>,
     /// The addresses of each call's operands.
     rows: Vec<Rows<E>>,
     /// Operands that lie in inputs or outputs.
@@ -72,8 +73,8 @@ pub(crate) struct Bound<E> {
     moving: Vec<Moving<E>>,
     /// The present address of each moving operand's first element of the tile.
     places: Vec<*mut E>,
-    /// What the present tile asks for ahead.
-    errands: Errands,
+    /// What the calls of a tile ask for ahead, one call after the other.
+    asks: Vec<Ask>,
     /// Inputs that fill a register: input, register, and the value it holds.
     constants: Vec<(usize, *mut E, Option<E>)>,
     /// Inputs copied to registers, and results copied from them, by number.
@@ -88,6 +89,22 @@ pub(crate) struct Bound<E> {
     step: usize,
     /// The program to which the rest belongs, if it is bound as it is, without replaced inputs.
     serial: Option<NonZeroU64>,
+}
+
+/// A kernel call.
+struct Call<E> {
+    raw: Raw<E>,
+    steps: Steps,
+    /// The end of what it asks for.
+    asked: usize,
+}
+
+/// A cache line that is asked for ahead.
+struct Ask {
+    moving: u32,
+    hint: Hint,
+    /// Bytes from the operand's place.
+    offset: isize,
 }
 
 /// The rows of which a small program's operands consist, with the operands' numbers: adjacent lanes, and others.
@@ -128,9 +145,6 @@ struct Moving<E> {
     outer: *mut E,
     /// Elements from row to row of a tile.
     row: usize,
-    /// Bytes from here to what is asked for ahead: where the next run finds the operand, or a later tile of a long one; 0:
-    /// nothing is.
-    ahead: isize,
     /// Number of the input, or of the store.
     source: Result<usize, usize>,
 }
@@ -144,7 +158,7 @@ impl<E> Default for Bound<E> {
             uses: Vec::new(),
             moving: Vec::new(),
             places: Vec::new(),
-            errands: Errands::default(),
+            asks: Vec::new(),
             constants: Vec::new(),
             gathers: Vec::new(),
             scatters: Vec::new(),
@@ -162,7 +176,7 @@ impl<E: Num + Pod> Bound<E> {
     fn bind(&mut self, program: &TileProgram<E>, replaced: &[(usize, usize)]) {
         if self.serial == Some(program.serial) && replaced.is_empty() {
             if program.tiling != Tiling::Long {
-                self.moving.iter_mut().for_each(|moving| moving.ahead = 0);
+                self.ask(&[], (0, 0));
             }
             return;
         }
@@ -198,7 +212,7 @@ impl<E: Num + Pod> Bound<E> {
             Tiling::Rows { .. } => strides.len().checked_sub(2).map_or(0, |axis| strides[axis]),
             _ => 0,
         };
-        let mut moving_of = [(); 2].map(|()| smallvec::SmallVec::<[u32; 32]>::new());
+        let mut moving_of = [(); 2].map(|()| SmallVec::<[u32; 32]>::new());
         for (i, (kind, load)) in program.feeds.iter().enumerate() {
             moving_of[0].push(self.moving.len() as u32);
             match kind {
@@ -223,7 +237,7 @@ impl<E: Num + Pod> Bound<E> {
             let [own, later @ ..] = &program.ops[writer..] else { return false };
             in_place(store, own) && own.kernel.ways(0).in_place.is_none() || later.iter().any(|op| in_place(store, op))
         };
-        let mut waiting = smallvec::SmallVec::<[bool; 32]>::new();
+        let mut waiting = SmallVec::<[bool; 32]>::new();
         for (i, (sink, store)) in program.stores.iter().enumerate() {
             moving_of[1].push(self.moving.len() as u32);
             waiting.push(!replaced.is_empty() && waits(i, store));
@@ -242,7 +256,7 @@ impl<E: Num + Pod> Bound<E> {
             }
         }
         // Where the value of each register is: in the register, or in the output that it was written to.
-        let mut held: smallvec::SmallVec<[Option<u32>; 64]> = smallvec::smallvec![None; program.registers];
+        let mut held: SmallVec<[Option<u32>; 64]> = smallvec::smallvec![None; program.registers];
         for (call, (op, sink)) in program.ops.iter().zip(&program.sinks).enumerate() {
             let sink = &sink.filter(|store| !waiting[*store]);
             let mut rows: Rows<E> = [std::ptr::null_mut(); OPERANDS];
@@ -277,39 +291,72 @@ impl<E: Num + Pod> Bound<E> {
             let in_place = sink.is_some_and(|store| in_place(&program.stores[store].1, op));
             let ways = op.kernel.ways(same);
             let raw = ways.in_place.filter(|_| in_place).unwrap_or(ways.raw);
-            self.calls.push((raw, steps));
+            self.calls.push(Call { raw, steps, asked: 0 });
             self.rows.push(rows);
         }
         // A single call reads one element after the other, which the processor foresees.
+        let mut aheads: SmallVec<[isize; 32]> = SmallVec::new();
         if program.tiling == Tiling::Long && self.calls.len() > 1 {
             // An output in the memory of an input is asked for with that.
             let asked = |moving: &Moving<E>| match moving.source {
                 Ok(_) => true,
                 Err(store) => replaced.iter().all(|(_, buffer)| *buffer != program.stores[store].1.buffer),
             };
-            for moving in &mut self.moving {
-                moving.ahead = if asked(moving) { LONG_AHEAD } else { 0 };
-            }
+            aheads.extend(self.moving.iter().map(|moving| if asked(moving) { LONG_AHEAD } else { 0 }));
         }
+        self.ask(&aheads, (width, 1));
         self.places.resize(self.moving.len(), std::ptr::null_mut());
         self.serial = replaced.is_empty().then_some(program.serial);
     }
 
     /// Says how many bytes further the next run finds each input and each output buffer; 0: nothing is to be fetched.
     pub(crate) fn look_ahead(&mut self, program: &TileProgram<E>, reads: &[isize], writes: &[isize]) {
-        // A long program asks for what it touches itself.
-        for moving in self.moving.iter_mut().filter(|_| program.tiling != Tiling::Long) {
-            moving.ahead = match moving.source {
-                Ok(input) => reads[input],
-                Err(store) => writes[program.stores[store].1.buffer],
-            };
+        // A long program asks for what it touches itself; the operands of a small one do not move.
+        let Tiling::Rows { cols, rows } = program.tiling else { return };
+        let ahead = |moving: &Moving<E>| match moving.source {
+            Ok(input) => reads[input],
+            Err(store) => writes[program.stores[store].1.buffer],
+        };
+        let aheads: SmallVec<[isize; 32]> = self.moving.iter().map(ahead).collect();
+        self.ask(&aheads, (cols, rows));
+    }
+
+    /// Divides what a tile asks for among its calls, since a processor keeps few requests: of each moving operand the lines of a tile so many
+    /// bytes further; 0, or none: nothing.
+    fn ask(&mut self, aheads: &[isize], (cols, rows): (usize, usize)) {
+        self.asks.clear();
+        let far = aheads.iter().any(|ahead| *ahead != 0);
+        let bytes = |elements: usize| elements * size_of::<E>();
+        for (line, row) in
+            (0..if far { rows } else { 0 }).flat_map(|row| (0..bytes(cols).div_ceil(LINE)).map(move |line| (line, row)))
+        {
+            for (number, (moving, ahead)) in
+                self.moving.iter().zip(aheads).enumerate().filter(|(_, (_, ahead))| **ahead != 0)
+            {
+                if row == 0 || moving.row > 0 {
+                    let hint = match (moving.source.is_ok(), rows) {
+                        (true, 1) => Hint::Near,
+                        (true, _) => Hint::Far,
+                        (false, _) => Hint::Written,
+                    };
+                    let offset = ahead + (bytes(row * moving.row) + line * LINE) as isize;
+                    self.asks.push(Ask { moving: number as u32, hint, offset });
+                }
+            }
+        }
+        let (lines, calls) = (self.asks.len(), self.calls.len());
+        let mut from = 0;
+        for (number, call) in self.calls.iter_mut().enumerate() {
+            call.asked = lines * (number + 1) / calls;
+            self.asks[from..call.asked].sort_by_key(|ask| ask.hint);
+            from = call.asked;
         }
     }
 }
 
 impl<E> Moving<E> {
     fn of(source: Result<usize, usize>, row: usize) -> Self {
-        Moving { outer: std::ptr::null_mut(), row, ahead: 0, source }
+        Moving { outer: std::ptr::null_mut(), row, source }
     }
 }
 

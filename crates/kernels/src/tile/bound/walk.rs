@@ -3,7 +3,7 @@
 use super::super::copies::{block, run};
 use super::super::{LONG_TILE, TILE, TileProgram, Tiling};
 use super::{Bound, Moving, truth};
-use crate::ahead::Hint;
+use crate::ahead::ask;
 use crate::lane::Num;
 use crate::map::copy_pieces;
 use crate::memory::Pod;
@@ -92,14 +92,19 @@ impl<E: Num + Pod> Bound<E> {
             rows_of[used.operand as usize] = self.places[used.moving as usize];
         }
         let mut asked = 0;
-        for (number, ((call, steps), at)) in self.calls.iter().zip(&self.rows).enumerate() {
-            asked = self.errands.ask(asked, (number, self.calls.len()));
+        for (call, at) in self.calls.iter().zip(&self.rows) {
+            for line in &self.asks[asked..call.asked] {
+                ask(
+                    self.places[line.moving as usize].cast_const().cast::<u8>().wrapping_offset(line.offset),
+                    line.hint,
+                );
+            }
+            asked = call.asked;
             // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
             // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
             // a result that replaces an input wait if a later call reads it, or this one whose kernel does not run in place.
-            unsafe { call(at, steps, n, rows) };
+            unsafe { (call.raw)(at, &call.steps, n, rows) };
         }
-        self.errands.clear();
     }
 
     /// # Safety
@@ -131,13 +136,6 @@ impl<E: Num + Pod> Bound<E> {
                     index[last] = col;
                     for (place, moving) in self.places.iter_mut().zip(&self.moving) {
                         *place = moving.outer.wrapping_add(row * moving.row + col);
-                        if moving.ahead != 0 {
-                            for row in 0..height {
-                                let next = place.wrapping_add(row * moving.row).wrapping_byte_offset(moving.ahead);
-                                let hint = if moving.source.is_ok() { Hint::Far } else { Hint::Written };
-                                self.errands.push(next, width, hint);
-                            }
-                        }
                     }
                     // SAFETY: the tile lies in the index space, for which operands are long enough by the contract; the
                     // registers hold a tile.
@@ -191,10 +189,6 @@ impl<E: Num + Pod> Bound<E> {
         self.start(part.start);
         for col in part.clone().step_by(cols) {
             let width = cols.min(part.end - col);
-            for (place, moving) in self.places.iter().zip(&self.moving).filter(|(_, moving)| moving.ahead != 0) {
-                let hint = if moving.source.is_ok() { Hint::Near } else { Hint::Written };
-                self.errands.push(place.wrapping_byte_offset(moving.ahead), cols, hint);
-            }
             let mut index = [0; MAX_AXES];
             index[0] = col;
             // SAFETY: as in `rows`; `run` gives the whole of the only axis in parts.
