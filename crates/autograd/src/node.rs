@@ -7,7 +7,8 @@ use crate::ops::{
 };
 use crate::shape::Shape;
 use smallvec::SmallVec;
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::panic::Location;
 
 /// The index of a node on its tape. Inputs have smaller indices than their users.
@@ -92,12 +93,28 @@ pub(crate) struct Node {
     pub at: &'static Location<'static>,
 }
 
+impl Node {
+    /// Whether it stands for an error.
+    pub(crate) fn is_invalid(&self) -> bool {
+        matches!(self.op, Op::Error(_))
+    }
+}
+
 /// A 128-bit hash for program structure.
 ///
 /// Two multiply-fold streams with different constants; not against adversaries, but with 128 bits
 /// an accidental collision of two structures is out of reach.
 #[derive(Clone, Copy)]
 pub(crate) struct StructureHasher(u64, u64);
+
+/// A map whose keys are numbers of the library's own, which need no defence.
+pub(crate) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<StructureHasher>>;
+
+impl Default for StructureHasher {
+    fn default() -> Self {
+        StructureHasher::new()
+    }
+}
 
 impl StructureHasher {
     pub(crate) fn new() -> Self {

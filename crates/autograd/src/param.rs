@@ -95,6 +95,8 @@ pub struct Path {
     text: String,
     /// How long the path was where a module of a kind began, outermost first.
     kinds: Vec<(usize, &'static str)>,
+    /// Whether names are left out.
+    unnamed: bool,
 }
 
 impl Path {
@@ -103,9 +105,17 @@ impl Path {
         Path::default()
     }
 
+    /// A path that stays empty, for visits that do not look at it: names need not be written.
+    pub fn unnamed() -> Path {
+        Path { unnamed: true, ..Path::default() }
+    }
+
     /// Calls `f` with `name` appended to the path.
     pub fn within<R>(&mut self, name: impl fmt::Display, f: impl FnOnce(&mut Path) -> R) -> R {
         use std::fmt::Write;
+        if self.unnamed {
+            return f(self);
+        }
         let len = self.text.len();
         if len > 0 {
             self.text.push('.');

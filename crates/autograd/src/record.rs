@@ -103,8 +103,11 @@ impl Inner {
             inputs.push(id);
             nodes.push(&self.nodes[id as usize]);
         }
-        let Some(Recorded { op, shape, dtype }) = build(&nodes).map_err(Failure::New)? else {
-            return Ok(inputs[0]);
+        // Matched once: what is recorded goes where it belongs without stops.
+        let Recorded { op, shape, dtype } = match build(&nodes) {
+            Ok(Some(recorded)) => recorded,
+            Ok(None) => return Ok(inputs[0]),
+            Err(fault) => return Err(Failure::New(fault)),
         };
         if let Some(found) = shape.excess() {
             return Err(Failure::New(Fault::shape(found, "")));
@@ -150,6 +153,7 @@ impl Inner {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, node: Node) -> NodeId {
         let id = self.nodes.len();
         assert!(id < u32::MAX as usize, "a tape holds at most 2^32 nodes");

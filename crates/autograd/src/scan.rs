@@ -10,21 +10,27 @@ mod options;
 pub use options::{Checkpoint, ScanOptions};
 
 use crate::dtype::DType;
-use crate::node::{BodyId, Inputs, Node, NodeId, Op, Port, StructureHasher, structure};
+use crate::node::{BodyId, Inputs, Node, NodeId, NumberMap, Op, Port, StructureHasher, structure};
 use crate::param::Path;
 use crate::record::{Fault, Recorded};
 use crate::shape::Shape;
 use crate::tape::Tape;
 use crate::tree::Tree;
 use crate::var::Var;
-use std::collections::HashMap;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::rc::Rc;
 
-/// `what` with its name in a tree, if it is not the whole tree.
-fn called(what: &str, name: &str) -> String {
-    if name.is_empty() { what.to_string() } else { format!("{what} '{name}'") }
+/// What a value is, with its name in a tree, if it is not the whole tree; written only where there is something to report.
+#[derive(Clone, Copy)]
+struct Called<'n>(&'static str, &'n str);
+
+impl fmt::Display for Called<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Called(what, name) = self;
+        if name.is_empty() { f.write_str(what) } else { write!(f, "{what} '{name}'") }
+    }
 }
 
 /// A recorded loop. The scan node's inputs are the initial carries, the scanned values, the captures.
@@ -110,27 +116,26 @@ impl Tape {
         let length = self.scan_length(&sources, options.length);
         let starts = init.named_leaves();
         // Before the body is open: what the tape does not see now, the loop cannot be given.
-        let unplaced = starts.iter().find_map(|(name, v)| self.misplaced(&called("the initial carry", name), *v));
+        let unplaced = starts.iter().find_map(|(name, v)| self.misplaced(Called("the initial carry", name), *v));
         let mut body =
             Body::open(self, *length.as_ref().unwrap_or(&1), options.reverse).checkpointed(options.checkpoint);
         let carries: Vec<Var<'t>> = starts.iter().map(|(_, v)| body.carry(*v)).collect();
         let items: Vec<Var<'t>> = sources.iter().map(|(_, v)| body.item(*v)).collect();
         let (next, ys) = step(init.with_leaves(&carries), xs.with_leaves(&items));
         let next = next.named_leaves();
-        let misplaced = |what: &str, values: &[(String, Var<'t>)]| {
-            values.iter().find_map(|(name, v)| self.misplaced(&called(what, name), *v))
-        };
-        let broken = length.err().or_else(|| misplaced("the carry that the step returned", &next));
+        let misplaced =
+            |(name, v): &(String, Var<'t>)| self.misplaced(Called("the carry that the step returned", name), *v);
+        let broken = length.err().or_else(|| next.iter().find_map(misplaced));
         let closed = broken.or(unplaced).map_or_else(|| body.close(&next), Err);
         let scan = match closed {
             Ok(scan) => scan,
             Err(broken) => {
-                let root = &mut Path::root();
+                let root = &mut Path::unnamed();
                 return (init.map_vars(root, &mut |_, _| broken), ys.map_vars(root, &mut |_, _| broken));
             }
         };
         let mut index = 0;
-        let last = init.map_vars(&mut Path::root(), &mut |_, _| {
+        let last = init.map_vars(&mut Path::unnamed(), &mut |_, _| {
             index += 1;
             self.final_carry(scan, index - 1)
         });
@@ -139,7 +144,7 @@ impl Tape {
     }
 
     /// An invalid value in place of one of another tape, or of a body that has ended.
-    fn misplaced<'t>(&'t self, what: &str, value: Var<'t>) -> Option<Var<'t>> {
+    fn misplaced<'t>(&'t self, what: Called<'_>, value: Var<'t>) -> Option<Var<'t>> {
         if !std::ptr::eq(value.tape, self) {
             let found = format!("{what} is recorded on another tape");
             return Some(self.fail("scan", Fault::scope(found, "bring it over with tape.constant(other.value()?)")));
@@ -181,27 +186,31 @@ impl Tape {
     /// The common leading extent of the scanned values.
     fn scan_length<'t>(&'t self, sources: &[(String, Var<'t>)], asked: Option<usize>) -> Result<usize, Var<'t>> {
         let mut length = asked;
-        // What the number of steps was taken from.
-        let mut first = "the options ask for".to_string();
+        // The value that the number of steps was taken from, if it was not asked for.
+        let mut first = None;
         for (name, source) in sources {
-            if let Some(broken) = self.misplaced(&called("the scanned value", name), *source) {
+            if let Some(broken) = self.misplaced(Called("the scanned value", name), *source) {
                 return Err(broken);
             }
             let Ok(shape) = source.shape() else { return Err(*source) };
             let Some(extent) = shape.first().copied() else {
-                let found = format!("{} is a scalar, expected a leading time axis", called("the scanned value", name));
+                let found = format!("{} is a scalar, expected a leading time axis", Called("the scanned value", name));
                 return Err(self.fail("scan", Fault::shape(found, "capture it in the closure instead")));
             };
             match length {
                 Some(length) if length != extent => {
-                    let name = called("the scanned value", name);
+                    let name = Called("the scanned value", name);
+                    let first = match first {
+                        Some((name, shape)) => format!("{name} is {shape}:"),
+                        None => "the options ask for".to_string(),
+                    };
                     let found = format!("{name} is {shape}: {extent} steps, but {first} {length}");
                     return Err(self.fail("scan", Fault::shape(found, "give all scanned values one leading extent")));
                 }
                 Some(_) => {}
                 None => {
                     length = Some(extent);
-                    first = format!("{} is {shape}:", called("the scanned value", name));
+                    first = Some((Called("the scanned value", name), shape));
                 }
             }
         }
@@ -230,7 +239,7 @@ impl Tape {
     fn stacked_output<'t>(&'t self, scan: Var<'t>, path: &Path, y: Var<'t>) -> Var<'t> {
         let def = self.scan_def(scan.id);
         let mine = std::ptr::eq(y.tape, self) && y.node(|n| n.body == def.body);
-        if let Some(broken) = (!mine).then(|| self.misplaced(&called("the output", path.as_str()), y)).flatten() {
+        if let Some(broken) = (!mine).then(|| self.misplaced(Called("the output", path.as_str()), y)).flatten() {
             return broken;
         }
         match y.shape() {
@@ -376,12 +385,13 @@ impl<'t> Body<'t> {
             return Err(self.fail(Fault::shape(found, "return a state of the same structure as the initial one")));
         }
         for ((init, _), (name, after)) in self.carries.iter().zip(next) {
-            let (before, now) = (init.node(|n| (n.shape.clone(), n.dtype)), after.node(|n| (n.shape.clone(), n.dtype)));
-            if before != now {
+            if !init.is_like(*after) {
+                let kind = |v: Var<'_>| v.node(|n| (n.shape.clone(), n.dtype));
+                let (before, now) = (kind(*init), kind(*after));
                 let at = after.node(|n| n.at);
                 let found = format!(
                     "{} starts as {} {} and returns from the step as {} {} (recorded at {}:{})",
-                    called("the carry", name),
+                    Called("the carry", name),
                     before.1,
                     before.0,
                     now.1,
@@ -401,7 +411,7 @@ impl<'t> Body<'t> {
         let inner = &mut *self.tape.inner.borrow_mut();
         let nodes = self.start..inner.nodes.len() as NodeId;
         let mut captures: Vec<NodeId> = Vec::new();
-        let mut known: HashMap<NodeId, ()> = HashMap::new();
+        let mut known: NumberMap<NodeId, ()> = NumberMap::default();
         let mut capture = |id: NodeId, inner: &crate::tape::Inner| {
             if inner.nodes[id as usize].body != self.id && known.insert(id, ()).is_none() {
                 captures.push(id);

@@ -60,6 +60,7 @@ impl Shape {
     }
 
     /// The extents, to be changed in place.
+    #[inline]
     fn dims_mut(&mut self) -> &mut [usize] {
         match &mut self.0 {
             Extents::Few { rank, dims } => &mut dims[..*rank as usize],
@@ -82,6 +83,12 @@ impl Shape {
     /// has addresses (whatever their type, and also if an axis is empty: strides are products of extents).
     #[inline]
     pub(crate) fn excess(&self) -> Option<String> {
+        // Most shapes are small, which is seen without a product: four extents below 2^11 and eight bytes make 2^47.
+        if let Extents::Few { dims, .. } = &self.0
+            && dims.iter().fold(0, |bits, extent| bits | extent) < 1 << 11
+        {
+            return None;
+        }
         let bytes = self.iter().try_fold(8usize, |n, extent| n.checked_mul(*extent.max(&1)));
         let fits = self.rank() <= wengert_kernels::MAX_AXES && bytes.is_some_and(|bytes| bytes <= MOST_BYTES);
         if fits { None } else { Some(self.too_much()) }
@@ -159,6 +166,7 @@ impl Shape {
     }
 
     /// This shape with one axis changed.
+    #[inline]
     pub(crate) fn with_axis(&self, axis: usize, extent: usize) -> Shape {
         let mut changed = self.clone();
         changed.dims_mut()[axis] = extent;
@@ -235,8 +243,12 @@ impl From<&Shape> for Shape {
 }
 
 impl<const N: usize> From<[usize; N]> for Shape {
+    #[inline]
     fn from(dims: [usize; N]) -> Self {
-        Shape::from(&dims[..])
+        let Some(rank) = RANKS.get(N) else { return Shape::from(&dims[..]) };
+        let mut few = [0; FEW];
+        few[..N].copy_from_slice(&dims);
+        Shape(Extents::Few { rank: *rank, dims: few })
     }
 }
 

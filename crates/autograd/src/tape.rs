@@ -2,7 +2,7 @@
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::node::{BodyId, Node, NodeId, Op};
+use crate::node::{BodyId, Node, NodeId, NumberMap, Op};
 use crate::ops::{Function, Region, UserRule};
 use crate::origin::Origin;
 use crate::param::{Param, ParamId};
@@ -77,7 +77,7 @@ pub(crate) struct Inner {
     pub regions: Vec<Region>,
     /// How many values have been fenced off for recomputations.
     pub fences: u32,
-    pub params: HashMap<ParamId, NodeId>,
+    pub params: NumberMap<ParamId, NodeId>,
     bindings: Vec<(ParamId, NodeId)>,
     /// Nodes whose value is held: later uses read the held copy.
     pub kept: HashMap<NodeId, NodeId>,
@@ -153,7 +153,7 @@ impl Tape {
             functions: HashMap::new(),
             regions: Vec::new(),
             fences: 0,
-            params: HashMap::new(),
+            params: NumberMap::default(),
             bindings: Vec::new(),
             kept: HashMap::new(),
             marked: Vec::new(),

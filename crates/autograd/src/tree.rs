@@ -18,7 +18,12 @@ pub trait Tree<'t>: Sized {
 
     /// The leaves, in the order of [`map_vars`](Tree::map_vars).
     fn leaves(&self) -> Vec<Var<'t>> {
-        self.named_leaves().into_iter().map(|(_, var)| var).collect()
+        let mut all = Vec::new();
+        self.map_vars(&mut Path::unnamed(), &mut |_, var| {
+            all.push(var);
+            var
+        });
+        all
     }
 
     /// The leaves with their paths.
@@ -34,7 +39,7 @@ pub trait Tree<'t>: Sized {
     /// The same tree with every leaf marked by [`Var::keep`].
     #[track_caller]
     fn keep(&self) -> Self {
-        self.map_vars(&mut Path::root(), &mut |_, var| var.keep())
+        self.map_vars(&mut Path::unnamed(), &mut |_, var| var.keep())
     }
 
     /// The same tree with other leaves, given in order.
@@ -43,7 +48,8 @@ pub trait Tree<'t>: Sized {
     /// If `leaves` has another number of leaves than the tree.
     fn with_leaves(&self, leaves: &[Var<'t>]) -> Self {
         let mut next = leaves.iter();
-        let tree = self.map_vars(&mut Path::root(), &mut |_, _| *next.next().expect("one leaf for each of the tree's"));
+        let tree =
+            self.map_vars(&mut Path::unnamed(), &mut |_, _| *next.next().expect("one leaf for each of the tree's"));
         assert!(next.next().is_none(), "one leaf for each of the tree's");
         tree
     }

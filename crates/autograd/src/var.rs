@@ -36,6 +36,19 @@ impl<'t> Var<'t> {
         Ok(self.node(|n| n.shape.clone()))
     }
 
+    /// Whether this and another value have one shape and one element type. An invalid value is like any: it has its own error
+    /// to tell.
+    ///
+    /// ```
+    /// use wengert_autograd::{DType, Tape};
+    /// let tape = Tape::new();
+    /// let (a, b) = (tape.zeros([2, 3], DType::F32), tape.ones([2, 3], DType::F32));
+    /// assert!(a.is_like(b) && !a.is_like(b.t()) && !a.is_like(b.cast(DType::F64)) && a.is_like(b.reshape([7])));
+    /// ```
+    pub fn is_like(self, other: Var<'_>) -> bool {
+        self.node(|a| other.node(|b| (a.dtype == b.dtype && a.shape == b.shape) || a.is_invalid() || b.is_invalid()))
+    }
+
     /// The extents as an array, for destructuring: `let [t, b, h] = x.dims()?;`.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ pub(crate) struct Asker {
     /// The outermost operation.
     pub name: &'static str,
     pub index: IndexForm,
+    /// Along which axis of the operation.
+    axis: u32,
 }
 
 /// How the caller's index became that of the operation.
@@ -33,11 +35,16 @@ pub(crate) enum IndexForm {
 impl Asker {
     fn new(tape: &Tape, own: &'static str) -> Asker {
         let name = tape.recorder.get().name(own);
-        Asker { name, index: if name == own { IndexForm::Same } else { IndexForm::Composed } }
+        Asker { name, index: if name == own { IndexForm::Same } else { IndexForm::Composed }, axis: 0 }
+    }
+
+    pub(crate) fn axis(&self) -> usize {
+        self.axis as usize
     }
 
     /// Where the caller finds the entry at position `at` of the operation's index.
-    pub(crate) fn position(&self, at: &[usize], index: &Shape, axis: usize) -> Vec<usize> {
+    pub(crate) fn position(&self, at: &[usize], index: &Shape) -> Vec<usize> {
+        let axis = self.axis();
         match self.index {
             IndexForm::List => vec![at[axis]],
             IndexForm::Composed if index[axis] == 1 => [&at[..axis], &at[axis + 1..]].concat(),
@@ -49,14 +56,12 @@ impl Asker {
 /// `out[i.., j, k..] = x[i.., index[i.., j, k..], k..]` along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Gather {
-    pub axis: usize,
     pub asker: Asker,
 }
 
 /// `out = base`, then `out[i.., index[i.., j, k..], k..] += src[i.., j, k..]` in row-major order of `src`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ScatterAdd {
-    pub axis: usize,
     pub asker: Asker,
 }
 
@@ -74,9 +79,9 @@ impl<'t> Var<'t> {
     #[track_caller]
     fn gather_for(self, asker: Asker, axis: isize, index: Var<'t>) -> Var<'t> {
         self.tape().op(asker.name, &[self, index], |nodes| {
-            let axis = check_index(nodes[0], nodes[1], axis)?;
+            let asker = Asker { axis: check_index(nodes[0], nodes[1], axis)? as u32, ..asker };
             let shape = nodes[1].shape.clone();
-            Ok(Some(Recorded { op: Op::Gather(Gather { axis, asker }), shape, dtype: nodes[0].dtype }))
+            Ok(Some(Recorded { op: Op::Gather(Gather { asker }), shape, dtype: nodes[0].dtype }))
         })
     }
 
@@ -94,7 +99,7 @@ impl<'t> Var<'t> {
     #[track_caller]
     fn scatter_add_for(self, asker: Asker, axis: isize, index: Var<'t>, src: Var<'t>) -> Var<'t> {
         self.tape().op(asker.name, &[self, index, src], |nodes| {
-            let axis = check_index(nodes[0], nodes[1], axis)?;
+            let asker = Asker { axis: check_index(nodes[0], nodes[1], axis)? as u32, ..asker };
             if nodes[2].shape != nodes[1].shape {
                 return Err(Fault::shape(
                     format!("the source is {}, the index {}", nodes[2].shape, nodes[1].shape),
@@ -111,7 +116,7 @@ impl<'t> Var<'t> {
                 return Err(Fault::dtype("the value is bool, expected a number", "convert it: .cast(DType::I64)"));
             }
             let shape = nodes[0].shape.clone();
-            Ok(Some(Recorded { op: Op::ScatterAdd(ScatterAdd { axis, asker }), shape, dtype: nodes[0].dtype }))
+            Ok(Some(Recorded { op: Op::ScatterAdd(ScatterAdd { asker }), shape, dtype: nodes[0].dtype }))
         })
     }
 
@@ -171,24 +176,18 @@ impl Rule for Gather {
     fn vjp<'t>(&self, at: &Local<'_, 't>, ct: Var<'t>, give: &mut dyn FnMut(usize, Contribution<'t>)) {
         if at.wants(0) {
             let base = at.lit(0.0).expand(at.shape(0));
-            give(0, Contribution::Whole(base.scatter_add_for(self.asker, self.axis as isize, at.input(1), ct)));
+            give(0, Contribution::Whole(base.scatter_add_for(self.asker, self.asker.axis as isize, at.input(1), ct)));
         }
     }
     fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
-        Some(tangents[0]?.gather_for(self.asker, self.axis as isize, at.input(1)))
+        Some(tangents[0]?.gather_for(self.asker, self.asker.axis as isize, at.input(1)))
     }
     fn lower(&self, lower: &mut Lower<'_>, node: usize) {
         let inputs = lower.inputs(node);
         let x = lower.place(inputs[0]);
         let index = lower.place(inputs[1]);
         let out = lower.alloc(node);
-        lower.emit(Instr::Gather(IndexInstr::new(
-            lower,
-            node,
-            (self.axis, self.asker),
-            [x, index, out],
-            [inputs[0], node],
-        )));
+        lower.emit(Instr::Gather(IndexInstr::new(lower, node, self.asker, [x, index, out], [inputs[0], node])));
     }
 }
 
@@ -201,14 +200,14 @@ impl Rule for ScatterAdd {
             give(0, Contribution::Whole(ct));
         }
         if at.wants(2) {
-            give(2, Contribution::Whole(ct.gather_for(self.asker, self.axis as isize, at.input(1))));
+            give(2, Contribution::Whole(ct.gather_for(self.asker, self.asker.axis as isize, at.input(1))));
         }
     }
     fn jvp<'t>(&self, at: &Local<'_, 't>, tangents: &[Option<Var<'t>>]) -> Option<Var<'t>> {
         let zeros = |i: usize| at.lit(0.0).expand(at.shape(i));
         let base = tangents[0].unwrap_or_else(|| zeros(0));
         Some(match tangents[2] {
-            Some(src) => base.scatter_add_for(self.asker, self.axis as isize, at.input(1), src),
+            Some(src) => base.scatter_add_for(self.asker, self.asker.axis as isize, at.input(1), src),
             None => base,
         })
     }
@@ -222,7 +221,7 @@ impl Rule for ScatterAdd {
         lower.emit(Instr::ScatterAdd(IndexInstr::new(
             lower,
             node,
-            (self.axis, self.asker),
+            self.asker,
             [out, index, src],
             [inputs[0], inputs[2]],
         )));

@@ -73,6 +73,10 @@ impl<'t> Var<'t> {
                     remedy,
                 ));
             }
+            if sb.rank() == 2 {
+                let shape = sa.with_axis(sa.rank() - 1, n);
+                return Ok(Some(Recorded { op: Op::Matmul(op), shape, dtype: a.dtype }));
+            }
             let batch = Shape::from(&sa[..sa.rank() - 2]).broadcast(&Shape::from(&sb[..sb.rank() - 2]));
             let Some(batch) = batch else {
                 return Err(Fault::shape(

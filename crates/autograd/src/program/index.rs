@@ -16,7 +16,6 @@ pub(crate) struct IndexInstr {
     pub dtype: DType,
     /// Extents of the indexed value.
     pub table_shape: Shape,
-    pub axis: usize,
     /// Extents of the index and of the values gathered or added.
     pub index_shape: Shape,
     pub table: Operand,
@@ -44,7 +43,7 @@ impl IndexInstr {
     pub(crate) fn new(
         lower: &Lower<'_>,
         node: usize,
-        (axis, asker): (usize, Asker),
+        asker: Asker,
         [table, index, values]: [Place; 3],
         [table_node, values_node]: [usize; 2],
     ) -> IndexInstr {
@@ -57,10 +56,10 @@ impl IndexInstr {
         };
         let mut table = operand(&table, &table_shape);
         let [mut index, mut values] = [index, values].map(|place| operand(&place, &index_shape));
-        let step = std::mem::take(&mut table.strides[axis]);
+        let step = std::mem::take(&mut table.strides[asker.axis()]);
         let dims = merge_axes(&index_shape, &mut [&mut values.strides, &mut index.strides, &mut table.strides]);
         let (dtype, at) = (lower.dtype(values_node), lower.location(node));
-        IndexInstr { dtype, table_shape, axis, index_shape, table, index, values, dims, step, asker, at }
+        IndexInstr { dtype, table_shape, index_shape, table, index, values, dims, step, asker, at }
     }
 
     fn span(&self, frame: &[Address], operand: &Operand, dtype: DType) -> Span {
@@ -71,7 +70,7 @@ impl IndexInstr {
         IndexShape {
             dims: &self.dims,
             strides: [&self.values.strides, &self.index.strides, &self.table.strides],
-            entries: self.table_shape[self.axis],
+            entries: self.table_shape[self.asker.axis()],
             step: self.step,
         }
     }

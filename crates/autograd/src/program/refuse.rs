@@ -9,8 +9,9 @@ use crate::tape::Inner;
 /// Index `chosen`, at position `at` of the index of an operation, is outside of its axis.
 #[cold]
 pub(super) fn index(op: &IndexInstr, chosen: i64, at: &[usize]) -> Error {
-    let at = op.asker.position(at, &op.index_shape, op.axis);
-    let (axis, shape, extent) = (op.axis, &op.table_shape, op.table_shape[op.axis]);
+    let at = op.asker.position(at, &op.index_shape);
+    let (axis, shape) = (op.asker.axis(), &op.table_shape);
+    let extent = shape[axis];
     let range = match extent {
         0 => format!("axis {axis} of {shape} has no entries"),
         1 => format!("axis {axis} of {shape} has entry 0 only"),

@@ -101,8 +101,8 @@ fn arguments(inner: &Inner, id: NodeId) -> String {
             format!("{inputs}; axes {axes:?}")
         }
         Op::Concat(concat) => format!("{inputs}; axis {}", concat.axis),
-        Op::Gather(op) => format!("{inputs}; axis {}", op.axis),
-        Op::ScatterAdd(op) => format!("{inputs}; axis {}", op.axis),
+        Op::Gather(op) => format!("{inputs}; axis {}", op.asker.axis()),
+        Op::ScatterAdd(op) => format!("{inputs}; axis {}", op.asker.axis()),
         Op::Along(op) => format!("{inputs}; axis {}", op.axis),
         _ => inputs,
     }

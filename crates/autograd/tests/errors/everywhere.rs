@@ -298,6 +298,7 @@ const NO_OPERATIONS: &[&str] = &[
     "within",
     "invalid",
     "keep",
+    "is_like",
 ];
 
 /// Operations without a mistake of their own: any shape, element type and attribute will do.

@@ -4,13 +4,13 @@ use wengert_autograd::{DType, ParamTree, Path, Tree, Var};
 
 /// The same state.
 pub(super) fn copied<'t, S: Tree<'t>>(state: &S) -> S {
-    state.map_vars(&mut Path::root(), &mut |_, v| v)
+    state.map_vars(&mut Path::unnamed(), &mut |_, v| v)
 }
 
 /// A state of `f` of each value and the one in its place in another state. A state of another structure is reported by the loop.
 pub(super) fn each_with<'t, S: Tree<'t>>(state: &S, other: &[Var<'t>], f: impl Fn(Var<'t>, Var<'t>) -> Var<'t>) -> S {
     let mut other = other.iter();
-    state.map_vars(&mut Path::root(), &mut |_, v| other.next().map_or(v, |other| f(v, *other)))
+    state.map_vars(&mut Path::unnamed(), &mut |_, v| other.next().map_or(v, |other| f(v, *other)))
 }
 
 /// A layer's output and state. An error that arose in them says which layer it was and where the network was called;
@@ -27,34 +27,30 @@ pub(super) fn placed<'t, S: Tree<'t>>(layer: usize, input: Var<'t>, y: Var<'t>, 
 
 /// An invalid value if a step changed the shape or element type of a component of its state: then `x` was not one step's input.
 #[track_caller]
-pub(super) fn grown<'t, S: Tree<'t>>(
-    layer: usize,
-    x: Var<'t>,
-    before: &[(String, Var<'t>)],
-    after: &S,
-) -> Option<Var<'t>> {
+pub(super) fn grown<'t, S: Tree<'t>>(layer: usize, x: Var<'t>, before: &[Var<'t>], after: &S) -> Option<Var<'t>> {
     let kind = |v: Var<'t>| Some((v.dtype().ok()?, v.shape().ok()?));
-    for ((name, old), new) in before.iter().zip(after.leaves()) {
-        let (Some((old_type, old)), Some((new_type, new))) = (kind(*old), kind(new)) else { continue };
-        if (old_type, &old) != (new_type, &new) {
-            let name = if name.is_empty() { String::new() } else { format!(" '{name}'") };
-            let (dtype, shape) = kind(x)?;
-            let found = format!(
-                "the input {dtype} {shape} turns the state{name} of layer {layer} from {old_type} {old} to {new_type} {new}"
-            );
-            return Some(x.invalid(
-                "rnn",
-                found,
-                "give one step [B, I] and a state of B rows; forward takes a sequence",
-            ));
-        }
-    }
-    None
+    let mut pairs = before.iter().enumerate();
+    let mut changed = None;
+    after.map_vars(&mut Path::unnamed(), &mut |_, new| {
+        let pair = pairs.next().filter(|(_, old)| changed.is_none() && !old.is_like(new));
+        changed = changed.or_else(|| pair.map(|(at, old)| (at, *old, new)));
+        new
+    });
+    let (at, old, new) = changed?;
+    let ((old_type, old), (new_type, new), (dtype, shape)) = (kind(old)?, kind(new)?, kind(x)?);
+    let name = match after.named_leaves().get(at) {
+        Some((name, _)) if !name.is_empty() => format!(" '{name}'"),
+        _ => String::new(),
+    };
+    let found = format!(
+        "the input {dtype} {shape} turns the state{name} of layer {layer} from {old_type} {old} to {new_type} {new}"
+    );
+    Some(x.invalid("rnn", found, "give one step [B, I] and a state of B rows; forward takes a sequence"))
 }
 
 /// A state whose every value is the invalid value `broken`.
 pub(super) fn spoil<'t, S: Tree<'t>>(state: &S, broken: Var<'t>) -> S {
-    state.map_vars(&mut Path::root(), &mut |_, _| broken)
+    state.map_vars(&mut Path::unnamed(), &mut |_, _| broken)
 }
 
 /// As many spoilt states as there are.

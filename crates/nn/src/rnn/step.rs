@@ -18,7 +18,7 @@ impl<C: Cell> Rnn<C> {
         let first = y;
         let mut next = Vec::with_capacity(states.len());
         for (layer, (cell, state)) in self.layers.iter().zip(states).enumerate() {
-            let before = state.named_leaves();
+            let before = state.leaves();
             y = self.joined(layer, y, first);
             let (output, state) = cell.step(y, state);
             let (output, state) = match grown(layer, y, &before, &state) {
