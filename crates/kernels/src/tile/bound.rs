@@ -176,7 +176,7 @@ impl<E: Num + Pod> Bound<E> {
     fn bind(&mut self, program: &TileProgram<E>, replaced: &[(usize, usize)]) {
         if self.serial == Some(program.serial) && replaced.is_empty() {
             if program.tiling != Tiling::Long {
-                self.ask(&[], (0, 0));
+                self.ask(&[], (0, 0), Hint::Far);
             }
             return;
         }
@@ -304,7 +304,7 @@ impl<E: Num + Pod> Bound<E> {
             };
             aheads.extend(self.moving.iter().map(|moving| if asked(moving) { LONG_AHEAD } else { 0 }));
         }
-        self.ask(&aheads, (width, 1));
+        self.ask(&aheads, (width, 1), Hint::Near);
         self.places.resize(self.moving.len(), std::ptr::null_mut());
         self.serial = replaced.is_empty().then_some(program.serial);
     }
@@ -318,29 +318,26 @@ impl<E: Num + Pod> Bound<E> {
             Err(store) => writes[program.stores[store].1.buffer],
         };
         let aheads: SmallVec<[isize; 32]> = self.moving.iter().map(ahead).collect();
-        self.ask(&aheads, (cols, rows));
+        self.ask(&aheads, (cols, rows), Hint::Far);
     }
 
     /// Divides what a tile asks for among its calls, since a processor keeps few requests: of each moving operand the lines of a tile so many
-    /// bytes further; 0, or none: nothing.
-    fn ask(&mut self, aheads: &[isize], (cols, rows): (usize, usize)) {
-        self.asks.clear();
-        let far = aheads.iter().any(|ahead| *ahead != 0);
+    /// bytes further; 0, or none: nothing. Operands that are read are asked for by `read`.
+    fn ask(&mut self, aheads: &[isize], (cols, rows): (usize, usize), read: Hint) {
         let bytes = |elements: usize| elements * size_of::<E>();
-        for (line, row) in
-            (0..if far { rows } else { 0 }).flat_map(|row| (0..bytes(cols).div_ceil(LINE)).map(move |line| (line, row)))
-        {
-            for (number, (moving, ahead)) in
-                self.moving.iter().zip(aheads).enumerate().filter(|(_, (_, ahead))| **ahead != 0)
-            {
-                if row == 0 || moving.row > 0 {
-                    let hint = match (moving.source.is_ok(), rows) {
-                        (true, 1) => Hint::Near,
-                        (true, _) => Hint::Far,
-                        (false, _) => Hint::Written,
-                    };
-                    let offset = ahead + (bytes(row * moving.row) + line * LINE) as isize;
-                    self.asks.push(Ask { moving: number as u32, hint, offset });
+        let asked: SmallVec<[(usize, isize); 32]> =
+            aheads.iter().copied().enumerate().filter(|(_, ahead)| *ahead != 0).collect();
+        self.asks.clear();
+        for row in 0..if asked.is_empty() { 0 } else { rows } {
+            for line in 0..bytes(cols).div_ceil(LINE) {
+                for (number, ahead) in &asked {
+                    let moving = &self.moving[*number];
+                    // One row that is every row is asked for once.
+                    if row == 0 || moving.row > 0 {
+                        let hint = if moving.source.is_ok() { read } else { Hint::Written };
+                        let offset = ahead + (bytes(row * moving.row) + line * LINE) as isize;
+                        self.asks.push(Ask { moving: *number as u32, hint, offset });
+                    }
                 }
             }
         }
