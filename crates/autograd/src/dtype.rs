@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The type of a tensor's elements, known at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// Not a byte: nodes are copied in words.
 #[repr(u32)]
 pub enum DType {
     /// Truth values.

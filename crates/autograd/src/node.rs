@@ -93,6 +93,10 @@ pub(crate) struct Node {
     pub at: &'static Location<'static>,
 }
 
+// A larger one would be copied by a call.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Node>() <= 128);
+
 impl Node {
     /// Whether it stands for an error.
     pub(crate) fn is_invalid(&self) -> bool {

@@ -39,6 +39,10 @@ const MOST_BYTES: usize = match 1usize.checked_shl(47) {
     None => isize::MAX as usize,
 };
 
+/// A power of two; any extents below it, as many as there are few, make less than the most bytes.
+const SMALL: usize = if usize::BITS < 64 { 1 << 7 } else { 1 << 11 };
+const _: () = assert!(SMALL.pow(FEW as u32) <= MOST_BYTES / 8);
+
 /// Element strides, one an axis.
 pub(crate) type Strides = SmallVec<[usize; 4]>;
 
@@ -83,9 +87,9 @@ impl Shape {
     /// has addresses (whatever their type, and also if an axis is empty: strides are products of extents).
     #[inline]
     pub(crate) fn excess(&self) -> Option<String> {
-        // Most shapes are small, which is seen without a product: four extents below 2^11 and eight bytes make 2^47.
+        // Most shapes are small, which is seen without a product.
         if let Extents::Few { dims, .. } = &self.0
-            && dims.iter().fold(0, |bits, extent| bits | extent) < 1 << 11
+            && dims.iter().fold(0, |bits, extent| bits | extent) < SMALL
         {
             return None;
         }
