@@ -47,6 +47,6 @@ impl<C: Cell> Cell for Clipped<C> {
             Ok(dtype) if !dtype.is_float() => v,
             _ => v.clamp(-self.bound, self.bound),
         };
-        (y, state.map_vars(&mut Path::root(), &mut |_, v| clamp(v)))
+        (y, state.map_vars(&mut Path::unnamed(), &mut |_, v| clamp(v)))
     }
 }

@@ -43,7 +43,7 @@ impl<C: Cell> Cell for Learned<C> {
 
     fn init<'t>(&self, cx: &Cx<'t>, batch: usize) -> Self::State<'t> {
         let mut initial = self.initial.iter();
-        self.cell.init(cx, batch).map_vars(&mut Path::root(), &mut |_, v| match (v.dtype(), v.shape()) {
+        self.cell.init(cx, batch).map_vars(&mut Path::unnamed(), &mut |_, v| match (v.dtype(), v.shape()) {
             (Ok(dtype), Ok(shape)) if dtype.is_float() => {
                 initial.next().map_or(v, |param| cx.tape().param(param).expand(shape))
             }

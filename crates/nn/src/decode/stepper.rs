@@ -129,7 +129,7 @@ impl Frontier {
         let rows: Vec<i64> = self.rows.iter().map(|row| *row as i64).collect();
         let rows = Tensor::from_vec(rows, [self.rows.len()]).expect("one number for each sequence");
         let rows = tape.constant(rows);
-        state.map_vars(&mut Path::root(), &mut |_, var| match var.shape() {
+        state.map_vars(&mut Path::unnamed(), &mut |_, var| match var.shape() {
             Ok(shape) if shape.rank() > 0 => var.index_select(0, rows),
             // One value for all.
             _ => var,

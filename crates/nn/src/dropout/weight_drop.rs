@@ -91,7 +91,7 @@ impl<C: Cell> Cell for WeightDrop<C> {
     #[track_caller]
     fn noisy_step<'t>(&self, x: Var<'t>, state: Self::State<'t>, noise: Noise<'t>) -> (Var<'t>, Self::State<'t>) {
         if let Some(broken) = noise.fixed.iter().find(|value| value.shape().is_err()) {
-            return (*broken, state.map_vars(&mut Path::root(), &mut |_, _| *broken));
+            return (*broken, state.map_vars(&mut Path::unnamed(), &mut |_, _| *broken));
         }
         let (params, values) = (self.chosen().unwrap_or_default(), noise.fixed.clone());
         bound(x.tape(), &params, &values, Box::new(|| self.cell.noisy_step(x, state, noise.into_inner())))

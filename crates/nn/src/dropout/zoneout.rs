@@ -83,7 +83,7 @@ impl<C: Cell> Cell for Zoneout<C> {
     #[track_caller]
     fn noisy_step<'t>(&self, x: Var<'t>, state: Self::State<'t>, noise: Noise<'t>) -> (Var<'t>, Self::State<'t>) {
         if let Some(broken) = self.check(x, &state.named_leaves()) {
-            return (broken, state.map_vars(&mut Path::root(), &mut |_, _| broken));
+            return (broken, state.map_vars(&mut Path::unnamed(), &mut |_, _| broken));
         }
         let old = state.leaves();
         let kept = noise.each.clone();
@@ -91,7 +91,7 @@ impl<C: Cell> Cell for Zoneout<C> {
         let mut kept = kept.into_iter();
         let mut output = y;
         let mut leaf = 0;
-        let next = next.map_vars(&mut Path::root(), &mut |_, new| {
+        let next = next.map_vars(&mut Path::unnamed(), &mut |_, new| {
             let rate = self.rate(leaf);
             // A state that changes its structure is reported by the loop.
             let old = old.get(leaf).copied().unwrap_or(new);

@@ -69,7 +69,7 @@ impl<'t> Time<'t> {
         });
         let state = match (self.after, states) {
             (Some(0), _) => begin,
-            (Some(after), Some(states)) => states.map_vars(&mut Path::root(), &mut |_, all| all.get(0, after - 1)),
+            (Some(after), Some(states)) => states.map_vars(&mut Path::unnamed(), &mut |_, all| all.get(0, after - 1)),
             _ => last,
         };
         (y, state)
