@@ -98,12 +98,13 @@ macro_rules! exponentials {
 
             #[inline(always)]
             pub(crate) fn sigmoid<const FMA: bool>(x: $f) -> $f {
-                // e^-|x| never overflows, and e/(1+e) for negative x keeps tiny results accurate. As
-                // e may be denormal, it is made 2^64 times too large first.
-                let (p, n) = reduce::<FMA>(at_least(-x.abs(), $exp_min), BIAS + 64);
+                // With e = e^|x|, a value of 1/(1 + e) for negative x keeps tiny results accurate. As
+                // e can be too large for a float, e and 1 are made 2^64 times smaller.
+                const ONE: $f = 1.0 / (1u128 << 64) as $f;
+                let (p, n) = reduce::<FMA>(at_most(x.abs(), -$exp_min), BIAS - 64);
                 let s = power(n);
-                let e = fma::<FMA>(s, p, s) * (1.0 / (1u128 << 64) as $f);
-                (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+                let e = fma::<FMA>(s, p, s);
+                (if x < 0.0 { ONE } else { e }) / (ONE + e)
             }
         }
     };
