@@ -39,8 +39,8 @@ thread_local! {
 pub(super) enum Source<'a, E> {
     /// A view, read in place or packed in scratch memory.
     View(Mat<'a, E>),
-    /// Packed by the caller.
-    Packed(&'a PackedB<E>),
+    /// Packed by the caller, from a column on that begins a panel.
+    Packed(&'a PackedB<E>, usize),
 }
 
 /// `C = A B` or `C += A B`; the caller has checked the shapes, and that the processor has `isa`.
@@ -122,7 +122,7 @@ fn blocks<E: GemmElem>(
             let kc = E::K_BLOCK.min(k - start);
             // Where B starts, and the columns of a panel, if it is packed.
             let (b_block, width) = match b {
-                Source::Packed(b) => (b.block(start), Some(b.panel())),
+                Source::Packed(b, first) => (b.block(start, first), Some(b.panel())),
                 Source::View(b) => {
                     // SAFETY: `start < k` and `col < n` address an element of the view; the buffer has room for the
                     // padded block.

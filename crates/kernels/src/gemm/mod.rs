@@ -41,6 +41,7 @@ pub use pack::PackedB;
 pub use peak::peak_fma;
 
 use crate::ahead::Ahead;
+use crate::threads::for_each_at_once;
 use crate::{Blocks, Isa, available, for_each, isa, threads};
 use driver::Source;
 
@@ -173,14 +174,31 @@ fn in_order<E: GemmElem>(items: &mut [(Mat<'_, E>, MatMut<'_, E>)], b: Mat<'_, E
     });
 }
 
-/// [`gemm`] with a `B` packed beforehand: the same bits, without packing it again for every product.
+/// [`gemm`] with a `B` packed beforehand: the same bits, without packing it again for every product. Several
+/// [threads](fn@crate::threads) share it if that takes no longer, as long as such products follow one another.
 ///
 /// # Panics
 /// If the shapes do not fit.
 #[track_caller]
-pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, c: MatMut<'_, E>, accumulate: bool) {
+pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, mut c: MatMut<'_, E>, accumulate: bool) {
     check("gemm_packed", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
-    driver::product(b.isa(), a, Source::Packed(b), c, accumulate);
+    /// Multiplications that are worth a share of a thread that is awake: a microsecond.
+    const WORTHWHILE: usize = 1 << 15;
+    let (n, panel) = (b.cols(), b.panel());
+    let panels = n.div_ceil(panel);
+    let parts = threads().min(a.rows() * n * b.rows() / WORTHWHILE).min(panels);
+    if parts < 2 {
+        return driver::product(b.isa(), a, Source::Packed(b, 0), c, accumulate);
+    }
+    let mut tasks = Vec::with_capacity(parts);
+    let mut from = 0;
+    for part in 1..=parts {
+        let to = (panels * part / parts * panel).min(n);
+        let (own, after) = c.split_at_col(to - from);
+        tasks.push((from, own));
+        (c, from) = (after, to);
+    }
+    for_each_at_once(tasks, |(from, c)| driver::product(b.isa(), a, Source::Packed(b, from), c, accumulate));
 }
 
 /// [`gemm`], or with a packed right operand [`gemm_packed`], that asks for memory meanwhile.
@@ -195,7 +213,7 @@ pub(crate) fn gemm_ahead<E: GemmElem>(
 ) {
     let (isa, shape) = b.map_or_else(|b| (b.isa(), (b.rows(), b.cols())), |b| (isa(), (b.rows(), b.cols())));
     check("gemm", (a.rows(), a.cols()), shape, (c.rows(), c.cols()));
-    let b = b.map_or_else(|b| Source::Packed(b), Source::View);
+    let b = b.map_or_else(|b| Source::Packed(b, 0), Source::View);
     driver::products(isa, &mut [(a, c)], b, false, ahead);
 }
 

@@ -154,12 +154,14 @@ impl<E: GemmElem> PackedB<E> {
         self.isa
     }
 
-    /// Where the K-block that starts at row `start`, a multiple of the K-block and less than `rows`, begins: the panels
-    /// of `K-block x panel` elements follow one another.
-    pub(super) fn block(&self, start: usize) -> *const E {
+    /// Where the panel that starts at column `col`, a multiple of the panel and less than `cols`, begins in the K-block that starts
+    /// at row `start`, a multiple of the K-block and less than `rows`: its panels of `K-block x panel` elements follow one another.
+    pub(super) fn block(&self, start: usize, col: usize) -> *const E {
         debug_assert!(start.is_multiple_of(E::K_BLOCK) && start < self.rows);
-        // SAFETY: `start < rows`, so the offset is inside the `rows * width` elements.
-        unsafe { self.buffer.as_ptr().add(start * self.width) }
+        debug_assert!(col.is_multiple_of(self.panel) && col < self.cols);
+        let kc = E::K_BLOCK.min(self.rows - start);
+        // SAFETY: the offset is inside the `rows * width` elements, of which the K-block has `kc * width`.
+        unsafe { self.buffer.as_ptr().add(start * self.width + col * kc) }
     }
 }
 

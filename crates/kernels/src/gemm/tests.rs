@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_for, gemm_packed, gemm_shared};
-use crate::{Blocks, Isa, available, isa};
+use crate::{Blocks, Isa, available, isa, set_threads};
 
 /// What the tests need from an element beyond [`GemmElem`].
 trait Elem: GemmElem + std::fmt::Debug {
@@ -230,6 +230,31 @@ fn k_splits_at_block_boundaries() {
                 gemm_for(isa, a, b, MatMut::row_major(&mut c, m, n), start > 0);
             }
             same("split K", isa, &c, &oracle(isa, a, b, None));
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
+/// Workers that are awake take whole panels of a packed matrix.
+#[test]
+#[cfg_attr(miri, ignore = "workers do not end")]
+fn shared_columns_of_a_packed_matrix_have_the_bits_of_all() {
+    fn check<E: Elem>() {
+        for (m, n, k) in [(1, 517, 300), (1, 512, 1030), (3, 1000, 40), (20, 301, 77)] {
+            let (a, b) = (values::<E>(15, m * k), values::<E>(16, k * n));
+            let (a, b) = (Mat::row_major(&a, m, k), Mat::row_major(&b, k, n));
+            let packed = PackedB::pack_rows(b, m);
+            let old = values::<E>(17, m * n);
+            for (accumulate, want) in [(false, oracle(isa(), a, b, None)), (true, oracle(isa(), a, b, Some(&old)))] {
+                // Many in turn, so that workers are awake for some.
+                for threads in [1, 2, 3, 8].into_iter().cycle().take(40) {
+                    set_threads(threads);
+                    let mut c = old.clone();
+                    gemm_packed(a, &packed, MatMut::row_major(&mut c, m, n), accumulate);
+                    same("shared", isa(), &c, &want);
+                }
+            }
         }
     }
     check::<f32>();
