@@ -235,31 +235,54 @@ impl Shard {
 impl Instr {
     /// Calls `visit` for every buffer of the block that the instruction touches.
     pub(crate) fn visit_buffers(&self, visit: &mut dyn FnMut(Buf)) {
+        self.visit_operands(&mut |buf, _| visit(buf));
+    }
+
+    /// Calls `visit` for every buffer of the block that the instruction touches; true: it may write it.
+    pub(crate) fn visit_operands(&self, visit: &mut dyn FnMut(Buf, bool)) {
         match self {
             Instr::Tile(tile) => {
-                tile.inputs.iter().for_each(|input| visit(input.buf));
-                tile.outputs.iter().for_each(|output| visit(output.1));
+                tile.inputs.iter().for_each(|input| visit(input.buf, false));
+                tile.outputs.iter().for_each(|output| visit(output.1, true));
             }
             Instr::Gemm(gemm) => {
-                [gemm.a.0, gemm.b.0, gemm.c.0].into_iter().for_each(&mut *visit);
-                gemm.also.iter().for_each(|left| [left.a.0, left.c.0].into_iter().for_each(&mut *visit));
+                visit(gemm.a.0, false);
+                visit(gemm.b.0, false);
+                gemm.also.iter().for_each(|left| visit(left.a.0, false));
+                visit(gemm.c.0, true);
+                gemm.also.iter().for_each(|left| visit(left.c.0, true));
             }
-            Instr::Reduce(reduce) => [reduce.src.0, reduce.dst.0].into_iter().for_each(visit),
-            Instr::Along(op) => [op.src.0, op.dst.0].into_iter().for_each(visit),
-            Instr::Copy { src, dst, .. } => [src.0, dst.0].into_iter().for_each(visit),
-            Instr::Cast { from, to, .. } => [from.1, to.1].into_iter().for_each(visit),
+            Instr::Reduce(ReduceInstr { src, dst, .. }) | Instr::Along(LineInstr { src, dst, .. }) => {
+                visit(src.0, false);
+                visit(dst.0, true);
+            }
+            Instr::Copy { src, dst, .. } => {
+                visit(src.0, false);
+                visit(dst.0, true);
+            }
+            Instr::Cast { from, to, .. } => {
+                visit(from.1, false);
+                visit(to.1, true);
+            }
             Instr::Random { inputs, out, .. } => {
-                inputs.iter().for_each(|input| visit(input.0));
-                visit(out.0);
+                inputs.iter().for_each(|input| visit(input.0, false));
+                visit(out.0, true);
             }
             Instr::Gather(op) | Instr::ScatterAdd(op) => {
-                [op.table.buf, op.index.buf, op.values.buf].into_iter().for_each(visit);
+                let gathers = matches!(self, Instr::Gather(_));
+                visit(op.table.buf, !gathers);
+                visit(op.index.buf, false);
+                visit(op.values.buf, gathers);
             }
-            Instr::Opaque(op) => op.inputs.iter().chain([&op.out]).for_each(|operand| visit(operand.2)),
+            Instr::Opaque(op) => {
+                op.inputs.iter().for_each(|input| visit(input.2, false));
+                visit(op.out.2, true);
+            }
+            // Which of its ports are written only its body knows.
             Instr::Loop(inside) => {
                 for shard in &inside.shards {
-                    visit(shard.arena);
-                    shard.ports.iter().for_each(|port| visit(port.buf));
+                    visit(shard.arena, true);
+                    shard.ports.iter().for_each(|port| visit(port.buf, true));
                 }
             }
         }
