@@ -35,8 +35,10 @@ pub use isa::{Isa, available, isa};
 pub use lane::{Lane, Num, Unfused};
 pub use lines::{LineOp, LineResult, Lines};
 pub use map::{
-    Arith, Kernel, LaneMap, MAX_SOURCES, NumMap, arith_kernel, lane_kernel, lane_kernel_for, num_kernel,
-    num_kernel_for, pair_kernel, products_kernel, quotient_kernel, root_kernel, square_kernel,
+    Arith, Kernel, LaneMap, MAX_SOURCES, NumMap, Slope, arith_kernel, lane_kernel, lane_kernel_for, num_kernel,
+    num_kernel_for, pair_kernel, products_kernel, quotient_kernel, root_kernel, sigmoid_of_sum_kernel,
+    sigmoid_of_sums_kernel, slope_kernel, slope_of_product_kernel, square_kernel, tanh_of_sum_kernel,
+    tanh_of_sums_kernel,
 };
 pub use memory::{Access, Arena, Memory, Pod, Span, large_pages};
 pub use random::{fold_in, uniform_f32, uniform_f64};

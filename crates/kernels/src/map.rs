@@ -13,7 +13,11 @@ mod in_place;
 #[cfg(target_arch = "x86_64")]
 mod pad;
 
-pub use composite::{Arith, arith_kernel, pair_kernel, products_kernel, quotient_kernel, root_kernel, square_kernel};
+pub use composite::{
+    Arith, Slope, arith_kernel, pair_kernel, products_kernel, quotient_kernel, root_kernel, sigmoid_of_sum_kernel,
+    sigmoid_of_sums_kernel, slope_kernel, slope_of_product_kernel, square_kernel, tanh_of_sum_kernel,
+    tanh_of_sums_kernel,
+};
 
 /// The most sources of a kernel.
 pub const MAX_SOURCES: usize = 4;

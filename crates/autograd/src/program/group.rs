@@ -6,10 +6,11 @@ use super::graph::Graph;
 use super::lower::{Lower, Place};
 use crate::dtype::DType;
 use crate::ops::{Kernels, Row, table};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use wengert_kernels::{
-    Arith, Kernel, Load, MAX_SOURCES, Source, Store, TileLane, TileOp, TileProgram, arith_kernel, pair_kernel,
-    products_kernel, quotient_kernel, root_kernel, square_kernel,
+    Arith, Kernel, Load, MAX_SOURCES, Slope, Source, Store, TileLane, TileOp, TileProgram, arith_kernel, pair_kernel,
+    products_kernel, quotient_kernel, root_kernel, sigmoid_of_sum_kernel, sigmoid_of_sums_kernel, slope_kernel,
+    slope_of_product_kernel, square_kernel, tanh_of_sum_kernel, tanh_of_sums_kernel,
 };
 
 impl Lower<'_> {
@@ -126,6 +127,10 @@ enum Code {
     Products { last: Arith },
     /// `x·y + (z·w)·z`.
     Square,
+    /// `x·slope(z, w)`.
+    Slope(Slope),
+    /// `(x·y)·slope(z, w)`.
+    SlopeOfProduct(Slope),
     /// What only floats have.
     Float(&'static Kernels),
 }
@@ -135,6 +140,17 @@ static ROOT: Kernels = Kernels { f32: root_kernel, f64: root_kernel, i64: None }
 
 /// `z - (x / y)·w`.
 static QUOTIENT: Kernels = Kernels { f32: quotient_kernel, f64: quotient_kernel, i64: None };
+
+/// Functions of `x + y` and of `(x + y) + z`.
+static SQUASHES: [(&Row, [Kernels; 2]); 2] = {
+    const fn of(f32: fn() -> Kernel<f32>, f64: fn() -> Kernel<f64>) -> Kernels {
+        Kernels { f32, f64, i64: None }
+    }
+    let sigmoid =
+        [of(sigmoid_of_sum_kernel, sigmoid_of_sum_kernel), of(sigmoid_of_sums_kernel, sigmoid_of_sums_kernel)];
+    let tanh = [of(tanh_of_sum_kernel, tanh_of_sum_kernel), of(tanh_of_sums_kernel, tanh_of_sums_kernel)];
+    [(&table::SIGMOID, sigmoid), (&table::TANH, tanh)]
+};
 
 /// The calls of a group: one a member, but for operations that a later one, which alone uses them, does in the same call.
 fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
@@ -152,12 +168,15 @@ fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
             let member = index(id).filter(|m| uses[*m] == 1 && !stored.contains(&id))?;
             Some((member, steps[member].as_ref()?))
         };
-        let Joined { taken, sources, code } =
-            row.arith.and_then(|last| joined(last, &node.inputs, &alone)).unwrap_or_else(|| Joined {
-                taken: SmallVec::new(),
-                sources: node.inputs.iter().copied().collect(),
-                code: Code::Row(row),
-            });
+        let found = match row.arith {
+            Some(last) => joined(last, &node.inputs, &alone),
+            None => squashed(row, &node.inputs, &alone),
+        };
+        let Joined { taken, sources, code } = found.unwrap_or_else(|| Joined {
+            taken: SmallVec::new(),
+            sources: node.inputs.iter().copied().collect(),
+            code: Code::Row(row),
+        });
         for member in taken {
             steps[member] = None;
         }
@@ -173,6 +192,18 @@ struct Joined {
     code: Code,
 }
 
+/// The call of a squashing function that does the additions of its argument as well, if there is one.
+fn squashed<'s>(row: &Row, inputs: &[usize], alone: &impl Fn(usize) -> Option<(usize, &'s Step)>) -> Option<Joined> {
+    let (_, kernels) = SQUASHES.iter().find(|(squash, _)| std::ptr::eq(*squash, row))?;
+    let (member, step) = alone(*inputs.first()?)?;
+    let kernels = match step.code {
+        Code::Row(sum) if sum.arith == Some(Arith::Add) => &kernels[0],
+        Code::Pair { first: Arith::Add, second: Arith::Add, .. } => &kernels[1],
+        _ => return None,
+    };
+    Some(Joined { taken: smallvec![member], sources: step.sources.clone(), code: Code::Float(kernels) })
+}
+
 /// The call that does `last` on two values and operations that computed them, if there is one. `alone` finds the step of a value
 /// that nothing else uses.
 fn joined<'s>(last: Arith, inputs: &[usize], alone: &impl Fn(usize) -> Option<(usize, &'s Step)>) -> Option<Joined> {
@@ -180,10 +211,21 @@ fn joined<'s>(last: Arith, inputs: &[usize], alone: &impl Fn(usize) -> Option<(u
     let joined = |taken: &[usize], sources: &[usize], code: Code| {
         Some(Joined { taken: SmallVec::from_slice(taken), sources: SmallVec::from_slice(sources), code })
     };
-    let arith = |argument: usize| {
+    let arith = |argument: usize| -> Option<(usize, [usize; 2], Arith)> {
         let (member, step) = alone(argument)?;
-        match step.code {
-            Code::Row(row) => Some((member, &step.sources, row.arith?)),
+        match (step.code, &step.sources[..]) {
+            (Code::Row(row), [x]) if std::ptr::eq(row, &table::SQUARE) => Some((member, [*x, *x], Arith::Mul)),
+            (Code::Row(row), [x, y]) => Some((member, [*x, *y], row.arith?)),
+            _ => None,
+        }
+    };
+    // What is multiplied by the slope of a squashing function: the slope's step, the function's value and what it is taken from.
+    let slope = |argument: usize| {
+        let (member, step) = alone(argument)?;
+        let Code::Pair { first, second, place: 1 } = step.code else { return None };
+        match (first, second, &step.sources[..]) {
+            (Arith::Sub, Arith::Mul, [w, z, again]) if z == again => Some((member, Slope::Sigmoid, [*z, *w])),
+            (Arith::Mul, Arith::Sub, [z, again, w]) if z == again => Some((member, Slope::Tanh, [*z, *w])),
             _ => None,
         }
     };
@@ -199,6 +241,13 @@ fn joined<'s>(last: Arith, inputs: &[usize], alone: &impl Fn(usize) -> Option<(u
         if product && step.sources[0] == step.sources[2] {
             return joined(&[left, right], &[x[0], x[1], step.sources[0], step.sources[1]], Code::Square);
         }
+    }
+    let scaled = slope(b).map(|slope| (slope, a)).or_else(|| slope(a).map(|slope| (slope, b)));
+    if let (Arith::Mul, Some(((member, of, [z, w]), other))) = (last, scaled) {
+        return match arith(other) {
+            Some((product, [x, y], Arith::Mul)) => joined(&[member, product], &[x, y, z, w], Code::SlopeOfProduct(of)),
+            _ => joined(&[member], &[other, z, w], Code::Slope(of)),
+        };
     }
     if let (Some((left, x, Arith::Mul)), Some((right, z, Arith::Mul))) = (arith(a), arith(b)) {
         return joined(&[left, right], &[x[0], x[1], z[0], z[1]], Code::Products { last });
@@ -289,6 +338,8 @@ impl TilePlan<'_> {
                     Code::Pair { first, second, place } => pair_kernel(first, second, place),
                     Code::Products { last } => products_kernel(last),
                     Code::Square => square_kernel(),
+                    Code::Slope(of) => slope_kernel(of),
+                    Code::SlopeOfProduct(of) => slope_of_product_kernel(of),
                     Code::Float(kernels) => kernel(kernels),
                 };
                 TileOp { kernel, dst: self.registers.of(step.id), src }

@@ -18,6 +18,16 @@ const FORMULAS: &[Formula] = &[
     ("quotient in front", |[x, y, z, w]| x / y * w - z, |[x, y, z, w]| x / y * w - z),
     ("quotient added", |[x, y, z, w]| z + x / y * w, |[x, y, z, w]| z + x / y * w),
     ("quotient of itself", |[x, y, _, w]| x - x / y * w, |[x, y, _, w]| x - x / y * w),
+    ("slope of a sigmoid", |[x, _, z, w]| x * (z * (w - z)), |[x, _, z, w]| x * (z * (w - z))),
+    ("slope of a sigmoid in front", |[x, _, z, w]| (z * (w - z)) * x, |[x, _, z, w]| (z * (w - z)) * x),
+    ("slope and product", |[x, y, z, w]| x * y * (z * (w - z)), |[x, y, z, w]| x * y * (z * (w - z))),
+    ("no slope", |[x, y, z, w]| x * y * (x * (w - z)), |[x, y, z, w]| x * y * (x * (w - z))),
+    ("slope the other way", |[x, y, z, w]| x * y * (z * (z - w)), |[x, y, z, w]| x * y * (z * (z - w))),
+    ("slope of a tanh", |[x, _, z, w]| x * (w - z * z), |[x, _, z, w]| x * (w - z * z)),
+    ("slope and sum", |[x, y, z, w]| (x + y) * (w - z.square()), |[x, y, z, w]| (x + y) * (w - z * z)),
+    ("slope of squares", |[x, y, z, w]| x * y * (w - z.square()), |[x, y, z, w]| x * y * (w - z * z)),
+    ("square less a number", |[x, y, z, w]| x * y * (z.square() - w), |[x, y, z, w]| x * y * (z * z - w)),
+    ("two slopes", |[x, _, z, w]| (x * (w - x)) * (z * (w - z)), |[x, _, z, w]| (x * (w - x)) * (z * (w - z))),
     ("two roots", |[x, y, z, w]| x.sqrt() * y + z.sqrt() * w, |[x, y, z, w]| x.sqrt() * y + z.sqrt() * w),
     (
         "an update",
@@ -53,6 +63,34 @@ fn joined_operations_have_the_bits_of_plain_arithmetic() {
                     assert!(equal, "{name}, numbers {numbers:04b}, {shape:?}, element {i}: {} {expected}", found[i]);
                 }
             }
+        }
+    }
+}
+
+/// The functions themselves are tested elsewhere: here, that their arguments are what they are without joining.
+#[test]
+fn squashed_sums_are_the_functions_of_the_sums() {
+    let mut rng = Rng::new(8);
+    for dtype in [DType::F32, DType::F64] {
+        for shape in [[1, 3], [5, 16], [7, 83]] {
+            let tape = Tape::new();
+            let mut draw = |shape: [usize; 2]| {
+                let values: Vec<f64> = (0..shape[0] * shape[1]).map(|_| rng.unit() * 4.0 - 2.0).collect();
+                tape.var(Tensor::from_vec(values, shape).unwrap().cast(dtype))
+            };
+            let (x, y, bias) = (draw(shape), draw(shape), draw([1, shape[1]]));
+            let sum = x + y;
+            let found = [
+                (x + y).sigmoid(),
+                (x + y + bias).sigmoid(),
+                (bias + (x + y)).tanh(),
+                (x * y + bias).tanh(),
+                (x - y).tanh(),
+                (x + y + 1.0).sigmoid(),
+            ];
+            same_bits(&tape, &found, "squashed sums");
+            // A sum that is wanted as well is a value of its own.
+            same_bits(&tape, &[sum.tanh(), sum], "a sum and its function");
         }
     }
 }

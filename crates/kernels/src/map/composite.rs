@@ -2,7 +2,7 @@
 //! of parameters consist of them, and read a factor that is one number once.
 
 use super::in_place::in_place;
-use super::{AsLane, AsNum, Kernel, LaneMap, NumMap, Ways, lane_raw, num_raw};
+use super::{AsLane, AsNum, Kernel, LaneMap, NumMap, Ways, lane_kernel, lane_raw, num_raw};
 use crate::isa::isa;
 use crate::lane::{Lane, Num};
 
@@ -22,11 +22,12 @@ fn float<F: LaneMap<N>, E: Lane, const N: usize, const U: u8>() -> Kernel<E> {
     Kernel { ways: ways::<F, E, N, 0>(), uniform: Some((U, ways::<F, E, N, U>())), sources: N }
 }
 
-/// The sources that may be one number, as bits: the second; the second and fourth; the second and third; the third.
+/// The sources that may be one number, as bits: the second; the second and fourth; the second and third; the third; the fourth.
 const SECOND: u8 = 0b10;
 const SECOND_AND_FOURTH: u8 = 0b1010;
 const SECOND_AND_THIRD: u8 = 0b110;
 const THIRD: u8 = 0b100;
+const FOURTH: u8 = 0b1000;
 
 /// An arithmetic operation of two arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +191,130 @@ pub fn quotient_kernel<E: Lane>() -> Kernel<E> {
     float::<Quotient, E, 4, THIRD>()
 }
 
+/// What the derivative of a squashing function is made of, where z is the function's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slope {
+    /// `z·(w - z)`; with w = 1, of `sigmoid`.
+    Sigmoid,
+    /// `w - z·z`; with w = 1, of `tanh`.
+    Tanh,
+}
+
+trait SlopeOf: 'static {
+    fn eval<L: Num>(z: L, w: L) -> L;
+}
+
+struct SigmoidSlope;
+struct TanhSlope;
+
+impl SlopeOf for SigmoidSlope {
+    #[inline(always)]
+    fn eval<L: Num>(z: L, w: L) -> L {
+        z.mul(w.sub(z))
+    }
+}
+
+impl SlopeOf for TanhSlope {
+    #[inline(always)]
+    fn eval<L: Num>(z: L, w: L) -> L {
+        w.sub(z.mul(z))
+    }
+}
+
+/// `x·slope(z, w)`.
+struct Scaled<F>(std::marker::PhantomData<F>);
+
+impl<F: SlopeOf> NumMap<3> for Scaled<F> {
+    #[inline(always)]
+    fn eval<L: Num>([x, z, w]: [L; 3]) -> L {
+        x.mul(F::eval(z, w))
+    }
+}
+
+/// `(x·y)·slope(z, w)`.
+struct ScaledTwice<F>(std::marker::PhantomData<F>);
+
+impl<F: SlopeOf> NumMap<4> for ScaledTwice<F> {
+    #[inline(always)]
+    fn eval<L: Num>([x, y, z, w]: [L; 4]) -> L {
+        x.mul(y).mul(F::eval(z, w))
+    }
+}
+
+/// The kernel of `x·slope(z, w)` for sources `x`, `z`, `w`.
+pub fn slope_kernel<E: Num>(slope: Slope) -> Kernel<E> {
+    match slope {
+        Slope::Sigmoid => numeric::<Scaled<SigmoidSlope>, E, 3, THIRD>(),
+        Slope::Tanh => numeric::<Scaled<TanhSlope>, E, 3, THIRD>(),
+    }
+}
+
+/// The kernel of `(x·y)·slope(z, w)` for sources `x`, `y`, `z`, `w`.
+pub fn slope_of_product_kernel<E: Num>(slope: Slope) -> Kernel<E> {
+    match slope {
+        Slope::Sigmoid => numeric::<ScaledTwice<SigmoidSlope>, E, 4, FOURTH>(),
+        Slope::Tanh => numeric::<ScaledTwice<TanhSlope>, E, 4, FOURTH>(),
+    }
+}
+
+trait Squash: 'static {
+    fn eval<L: Lane>(x: L) -> L;
+}
+
+struct Sigmoid;
+struct Tanh;
+
+impl Squash for Sigmoid {
+    #[inline(always)]
+    fn eval<L: Lane>(x: L) -> L {
+        x.sigmoid()
+    }
+}
+
+impl Squash for Tanh {
+    #[inline(always)]
+    fn eval<L: Lane>(x: L) -> L {
+        x.tanh()
+    }
+}
+
+/// A squashing function of `x + y` or of `(x + y) + z`.
+struct OfSum<F>(std::marker::PhantomData<F>);
+
+impl<F: Squash> LaneMap<2> for OfSum<F> {
+    #[inline(always)]
+    fn eval<L: Lane>([x, y]: [L; 2]) -> L {
+        F::eval(x.add(y))
+    }
+}
+
+impl<F: Squash> LaneMap<3> for OfSum<F> {
+    #[inline(always)]
+    fn eval<L: Lane>([x, y, z]: [L; 3]) -> L {
+        F::eval(x.add(y).add(z))
+    }
+}
+
+/// The kernel of `sigmoid(x + y)`.
+pub fn sigmoid_of_sum_kernel<E: Lane>() -> Kernel<E> {
+    lane_kernel::<OfSum<Sigmoid>, E, 2>()
+}
+
+/// The kernel of `sigmoid((x + y) + z)`.
+pub fn sigmoid_of_sums_kernel<E: Lane>() -> Kernel<E> {
+    lane_kernel::<OfSum<Sigmoid>, E, 3>()
+}
+
+/// The kernel of `tanh(x + y)`.
+pub fn tanh_of_sum_kernel<E: Lane>() -> Kernel<E> {
+    lane_kernel::<OfSum<Tanh>, E, 2>()
+}
+
+/// The kernel of `tanh((x + y) + z)`.
+pub fn tanh_of_sums_kernel<E: Lane>() -> Kernel<E> {
+    lane_kernel::<OfSum<Tanh>, E, 3>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::OPERANDS;
@@ -233,6 +358,42 @@ mod tests {
         check(square_kernel(), |x, y, z, w| x * y + (z * w) * z);
         check(root_kernel(), |x, y, z, _| x.sqrt() * y + z);
         check(quotient_kernel(), |x, y, w, z| z - (x / y) * w);
+        check(slope_kernel(Slope::Sigmoid), |x, z, w, _| x * (z * (w - z)));
+        check(slope_kernel(Slope::Tanh), |x, z, w, _| x * (w - z * z));
+        check(slope_of_product_kernel(Slope::Sigmoid), |x, y, z, w| (x * y) * (z * (w - z)));
+        check(slope_of_product_kernel(Slope::Tanh), |x, y, z, w| (x * y) * (w - z * z));
+    }
+
+    impl<F: Squash> LaneMap<1> for OfSum<F> {
+        #[inline(always)]
+        fn eval<L: Lane>([x]: [L; 1]) -> L {
+            F::eval(x)
+        }
+    }
+
+    #[test]
+    fn functions_of_sums_have_the_bits_of_their_parts() {
+        fn check<E: Lane>(alone: Kernel<E>, two: Kernel<E>, three: Kernel<E>) {
+            let sources: [Vec<E>; 3] =
+                [0, 100, 200].map(|from| (from..from + 83).map(|i| E::from_f64(value(i) as f64)).collect());
+            let [x, y, z] = &sources;
+            let sum: Vec<E> = x.iter().zip(y).map(|(x, y)| x.add(*y)).collect();
+            let sums: Vec<E> = sum.iter().zip(z).map(|(x, z)| x.add(*z)).collect();
+            for (kernel, argument) in [(two, &sum), (three, &sums)] {
+                let (mut found, mut expected) = (vec![E::ZERO; 83], vec![E::ZERO; 83]);
+                kernel.run(&mut found, &[x, y, z]);
+                alone.run(&mut expected, &[argument]);
+                assert!(found.iter().zip(&expected).all(|(a, b)| a.to_f64().to_bits() == b.to_f64().to_bits()));
+            }
+        }
+        fn both<E: Lane>() {
+            let alone = lane_kernel::<OfSum<Sigmoid>, E, 1>();
+            check(alone, sigmoid_of_sum_kernel(), sigmoid_of_sums_kernel());
+            let alone = lane_kernel::<OfSum<Tanh>, E, 1>();
+            check(alone, tanh_of_sum_kernel(), tanh_of_sums_kernel());
+        }
+        both::<f32>();
+        both::<f64>();
     }
 
     #[test]
@@ -282,6 +443,10 @@ mod tests {
         check::<f32>(square_kernel(), "square");
         check::<f32>(root_kernel(), "root");
         check::<f64>(quotient_kernel(), "quotient");
+        for slope in [Slope::Sigmoid, Slope::Tanh] {
+            check::<f32>(slope_kernel(slope), "slope");
+            check::<f64>(slope_of_product_kernel(slope), "slope of a product");
+        }
     }
 
     #[test]
