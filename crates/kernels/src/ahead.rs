@@ -31,6 +31,14 @@ pub(crate) fn ask(at: *const u8, hint: Hint) {
     let _ = (at, hint);
 }
 
+/// Says that a value at some address, which may be any, is about to be written; without effect on values.
+#[inline(always)]
+pub fn about_to_write<T>(at: *const T) {
+    for line in (0..size_of::<T>()).step_by(LINE) {
+        ask(at.cast::<u8>().wrapping_add(line), Hint::Written);
+    }
+}
+
 /// Bytes of a cache line: one, at the most, is asked for in a step of k.
 pub(crate) const LINE: usize = 64;
 

@@ -27,6 +27,7 @@ mod strided;
 mod threads;
 mod tile;
 
+pub use ahead::about_to_write;
 pub use blocks::Blocks;
 pub use cumulate::cumsum;
 pub use extremum::arg_extremum;
