@@ -22,15 +22,24 @@ use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::rc::Rc;
 
-/// What a value is, with its name in a tree, if it is not the whole tree; written only where there is something to report.
+/// The name of one of several values, by number; asked for only where there is something to report.
+pub(crate) type NameOf<'n> = &'n dyn Fn(usize) -> String;
+
+/// What a value is, with its name in a tree, if it is not the whole tree.
 #[derive(Clone, Copy)]
-struct Called<'n>(&'static str, &'n str);
+struct Called<'n>(&'static str, NameOf<'n>, usize);
 
 impl fmt::Display for Called<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Called(what, name) = self;
+        let Called(what, name_of, at) = self;
+        let name = name_of(*at);
         if name.is_empty() { f.write_str(what) } else { write!(f, "{what} '{name}'") }
     }
+}
+
+/// The name of a leaf.
+fn name_in<'t>(tree: &impl Tree<'t>, leaf: usize) -> String {
+    tree.named_leaves().swap_remove(leaf).0
 }
 
 /// A recorded loop. The scan node's inputs are the initial carries, the scanned values, the captures.
@@ -112,21 +121,21 @@ impl Tape {
         xs: X,
         step: impl FnOnce(S, X) -> (S, Y),
     ) -> (S, Y) {
-        let sources = xs.named_leaves();
-        let length = self.scan_length(&sources, options.length);
-        let starts = init.named_leaves();
+        let sources = xs.leaves();
+        let length = self.scan_length(&sources, &|at| name_in(&xs, at), options.length);
+        let starts = init.leaves();
         // Before the body is open: what the tape does not see now, the loop cannot be given.
-        let unplaced = starts.iter().find_map(|(name, v)| self.misplaced(Called("the initial carry", name), *v));
+        let unplaced = self.any_misplaced("the initial carry", &|at| name_in(&init, at), &starts);
         let mut body =
             Body::open(self, *length.as_ref().unwrap_or(&1), options.reverse).checkpointed(options.checkpoint);
-        let carries: Vec<Var<'t>> = starts.iter().map(|(_, v)| body.carry(*v)).collect();
-        let items: Vec<Var<'t>> = sources.iter().map(|(_, v)| body.item(*v)).collect();
+        let carries: Vec<Var<'t>> = starts.iter().map(|v| body.carry(*v)).collect();
+        let items: Vec<Var<'t>> = sources.iter().map(|v| body.item(*v)).collect();
         let (next, ys) = step(init.with_leaves(&carries), xs.with_leaves(&items));
-        let next = next.named_leaves();
-        let misplaced =
-            |(name, v): &(String, Var<'t>)| self.misplaced(Called("the carry that the step returned", name), *v);
-        let broken = length.err().or_else(|| next.iter().find_map(misplaced));
-        let closed = broken.or(unplaced).map_or_else(|| body.close(&next), Err);
+        let name_of = |at| name_in(&next, at);
+        let after = next.leaves();
+        let misplaced = || self.any_misplaced("the carry that the step returned", &name_of, &after);
+        let broken = length.err().or_else(misplaced);
+        let closed = broken.or(unplaced).map_or_else(|| body.close(&after, &name_of), Err);
         let scan = match closed {
             Ok(scan) => scan,
             Err(broken) => {
@@ -139,8 +148,17 @@ impl Tape {
             index += 1;
             self.final_carry(scan, index - 1)
         });
-        let stacked = ys.map_vars(&mut Path::root(), &mut |path, y| self.stacked_output(scan, path, y));
+        let mut index = 0;
+        let stacked = ys.map_vars(&mut Path::unnamed(), &mut |_, y| {
+            index += 1;
+            self.stacked_output(scan, Called("the output", &|at| name_in(&ys, at), index - 1), y)
+        });
         (last, stacked)
+    }
+
+    /// An invalid value in place of the first that is [misplaced](Tape::misplaced).
+    fn any_misplaced<'t>(&'t self, what: &'static str, name_of: NameOf<'_>, values: &[Var<'t>]) -> Option<Var<'t>> {
+        values.iter().enumerate().find_map(|(at, v)| self.misplaced(Called(what, name_of, at), *v))
     }
 
     /// An invalid value in place of one of another tape, or of a body that has ended.
@@ -184,22 +202,27 @@ impl Tape {
     }
 
     /// The common leading extent of the scanned values.
-    fn scan_length<'t>(&'t self, sources: &[(String, Var<'t>)], asked: Option<usize>) -> Result<usize, Var<'t>> {
+    fn scan_length<'t>(
+        &'t self,
+        sources: &[Var<'t>],
+        name_of: NameOf<'_>,
+        asked: Option<usize>,
+    ) -> Result<usize, Var<'t>> {
         let mut length = asked;
         // The value that the number of steps was taken from, if it was not asked for.
         let mut first = None;
-        for (name, source) in sources {
-            if let Some(broken) = self.misplaced(Called("the scanned value", name), *source) {
+        for (at, source) in sources.iter().enumerate() {
+            let name = Called("the scanned value", name_of, at);
+            if let Some(broken) = self.misplaced(name, *source) {
                 return Err(broken);
             }
             let Ok(shape) = source.shape() else { return Err(*source) };
             let Some(extent) = shape.first().copied() else {
-                let found = format!("{} is a scalar, expected a leading time axis", Called("the scanned value", name));
+                let found = format!("{name} is a scalar, expected a leading time axis");
                 return Err(self.fail("scan", Fault::shape(found, "capture it in the closure instead")));
             };
             match length {
                 Some(length) if length != extent => {
-                    let name = Called("the scanned value", name);
                     let first = match first {
                         Some((name, shape)) => format!("{name} is {shape}:"),
                         None => "the options ask for".to_string(),
@@ -210,7 +233,7 @@ impl Tape {
                 Some(_) => {}
                 None => {
                     length = Some(extent);
-                    first = Some((Called("the scanned value", name), shape));
+                    first = Some((name, shape));
                 }
             }
         }
@@ -236,10 +259,10 @@ impl Tape {
     }
 
     /// An output of a step, stacked over time: a tap, or a value from outside of the body, repeated.
-    fn stacked_output<'t>(&'t self, scan: Var<'t>, path: &Path, y: Var<'t>) -> Var<'t> {
+    fn stacked_output<'t>(&'t self, scan: Var<'t>, name: Called<'_>, y: Var<'t>) -> Var<'t> {
         let def = self.scan_def(scan.id);
         let mine = std::ptr::eq(y.tape, self) && y.node(|n| n.body == def.body);
-        if let Some(broken) = (!mine).then(|| self.misplaced(Called("the output", path.as_str()), y)).flatten() {
+        if let Some(broken) = (!mine).then(|| self.misplaced(name, y)).flatten() {
             return broken;
         }
         match y.shape() {
@@ -371,12 +394,12 @@ impl<'t> Body<'t> {
 
     /// Ends the body; `next` are the carry components for the next step, with their names.
     /// Gives the scan node, or the invalid value that broke the body.
-    pub(crate) fn close(mut self, next: &[(String, Var<'t>)]) -> Result<Var<'t>, Var<'t>> {
+    pub(crate) fn close(mut self, next: &[Var<'t>], name_of: NameOf<'_>) -> Result<Var<'t>, Var<'t>> {
         self.end();
         let tape = self.tape;
         let invalid = |v: &Var<'t>| tape.owned(*v).is_err();
         let given = self.carries.iter().chain(&self.items).map(|(outer, _)| *outer);
-        if let Some(broken) = given.chain(next.iter().map(|(_, v)| *v)).find(invalid) {
+        if let Some(broken) = given.chain(next.iter().copied()).find(invalid) {
             return Err(broken);
         }
         if next.len() != self.carries.len() {
@@ -384,20 +407,20 @@ impl<'t> Body<'t> {
                 format!("the initial state has {} components, the step returned {}", self.carries.len(), next.len());
             return Err(self.fail(Fault::shape(found, "return a state of the same structure as the initial one")));
         }
-        for ((init, _), (name, after)) in self.carries.iter().zip(next) {
+        for (at, ((init, _), after)) in self.carries.iter().zip(next).enumerate() {
             if !init.is_like(*after) {
                 let kind = |v: Var<'_>| v.node(|n| (n.shape.clone(), n.dtype));
                 let (before, now) = (kind(*init), kind(*after));
-                let at = after.node(|n| n.at);
+                let site = after.node(|n| n.at);
                 let found = format!(
                     "{} starts as {} {} and returns from the step as {} {} (recorded at {}:{})",
-                    Called("the carry", name),
+                    Called("the carry", name_of, at),
                     before.1,
                     before.0,
                     now.1,
                     now.0,
-                    at.file(),
-                    at.line()
+                    site.file(),
+                    site.line()
                 );
                 let remedy = "make the initial state and the step agree";
                 let same = before.0 == now.0;
@@ -407,7 +430,7 @@ impl<'t> Body<'t> {
         Ok(self.finish(next))
     }
 
-    fn finish(&self, next: &[(String, Var<'t>)]) -> Var<'t> {
+    fn finish(&self, next: &[Var<'t>]) -> Var<'t> {
         let inner = &mut *self.tape.inner.borrow_mut();
         let nodes = self.start..inner.nodes.len() as NodeId;
         let mut captures: Vec<NodeId> = Vec::new();
@@ -422,7 +445,7 @@ impl<'t> Body<'t> {
                 node.inputs.iter().for_each(|id| capture(*id, inner));
             }
         }
-        next.iter().for_each(|(_, v)| capture(v.id, inner));
+        next.iter().for_each(|v| capture(v.id, inner));
         let def = ScanDef {
             body: self.id,
             nodes,
@@ -430,7 +453,7 @@ impl<'t> Body<'t> {
             reverse: self.reverse,
             checkpoint: self.checkpoint,
             carries: self.carries.iter().map(|(_, port)| port.id).collect(),
-            next: next.iter().map(|(_, v)| v.id).collect(),
+            next: next.iter().map(|v| v.id).collect(),
             items: self.items.iter().map(|(_, port)| port.id).collect(),
             captures,
         };

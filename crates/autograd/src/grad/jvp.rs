@@ -207,16 +207,17 @@ impl<'t> Known<'t> {
         }
         let scope = Scope::inside(outer, scan, def.clone(), body);
         self.walk(&scope, def.nodes.clone(), &[def.body], &inside);
-        let next: Vec<(String, Var<'t>)> = (0..def.carries.len())
-            .filter(|k| carries[*k])
+        let moving = || (0..def.carries.len()).filter(|k| carries[*k]);
+        let next: Vec<Var<'t>> = moving()
             .map(|k| {
                 let zero = || Var { tape, id: def.next[k] }.zeros_like();
-                (format!("tangent of carry {k}"), self.values.get(&def.next[k]).copied().unwrap_or_else(zero))
+                self.values.get(&def.next[k]).copied().unwrap_or_else(zero)
             })
             .collect();
+        let name_of = |at| format!("tangent of carry {}", moving().nth(at).unwrap_or(at));
         let body = scope.into_body().expect("the scope was made with a body");
         // A tangent body that cannot be closed leaves an invalid value, which final carries and taps pass on.
-        match body.close(&next) {
+        match body.close(&next, &name_of) {
             Ok(closed) => {
                 self.scans.insert(scan, (closed, places));
             }

@@ -140,9 +140,8 @@ impl<'t> Scope<'_, 't> {
                 self.keep(region, id, self.again(region, id));
             }
         }
-        let next: Vec<(String, Var<'t>)> =
-            def.next.iter().map(|id| (String::new(), self.entering(region, *id))).collect();
-        body.close(&next).unwrap_or_else(|broken| broken)
+        let next: Vec<Var<'t>> = def.next.iter().map(|id| self.entering(region, *id)).collect();
+        body.close(&next, &|_| String::new()).unwrap_or_else(|broken| broken)
     }
 }
 

@@ -59,20 +59,20 @@ pub(super) fn scan_vjp<'t>(
             at_ports.insert(id, ct);
         }
     });
-    let next: Vec<(String, Var<'t>)> = ports
+    let next: Vec<Var<'t>> = ports
         .iter()
         .map(|(k, port)| {
             let zero = || {
                 let (shape, dtype) = port.node(|n| (n.shape.clone(), n.dtype));
                 tape.literal(0.0, dtype).expand(shape)
             };
-            (format!("cotangent of carry {k}"), at_ports.get(&def.carries[*k]).copied().unwrap_or_else(zero))
+            at_ports.get(&def.carries[*k]).copied().unwrap_or_else(zero)
         })
         .collect();
     let outside = std::mem::take(&mut store.outside);
     let body = scope.into_body().expect("the scope was made with a body");
     let inside = body.id();
-    let closed = match body.close(&next) {
+    let closed = match body.close(&next, &|at| format!("cotangent of carry {}", ports[at].0)) {
         Ok(closed) => closed,
         Err(broken) => {
             sources.iter().filter(|id| active(**id)).for_each(|id| give(*id, broken));
