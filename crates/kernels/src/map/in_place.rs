@@ -4,7 +4,7 @@
 //! their results are written, which LLVM keeps in vector registers for plain arithmetic.
 
 use super::{Eval, Raw, Rows, Steps, block, is_uniform};
-use crate::isa::{Isa, isa};
+use crate::isa::isa;
 use crate::lane::Num;
 
 /// Elements of the four vectors that are computed at a time, of an `E` of 4 bytes.
@@ -19,9 +19,9 @@ const fn chunk<E>() -> usize {
 pub(super) fn in_place<M: Eval<E, N>, E: Num, const N: usize, const U: u8>() -> Raw<E> {
     match isa() {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::<M, E, N, U>,
+        crate::Isa::Avx2 => avx2::<M, E, N, U>,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::<M, E, N, U>,
+        crate::Isa::Avx512 => avx512::<M, E, N, U>,
         _ => baseline::<M, E, N, U>,
     }
 }
