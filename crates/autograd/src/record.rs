@@ -157,6 +157,7 @@ impl Inner {
     pub(crate) fn push(&mut self, node: Node) -> NodeId {
         let id = self.nodes.len();
         assert!(id < u32::MAX as usize, "a tape holds at most 2^32 nodes");
+        // Nodes follow one another through memory that is too large for the first-level cache.
         wengert_kernels::about_to_write(self.nodes.as_ptr().wrapping_add(id + 4));
         self.nodes.push(node);
         id as NodeId

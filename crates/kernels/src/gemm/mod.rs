@@ -174,8 +174,8 @@ fn in_order<E: GemmElem>(items: &mut [(Mat<'_, E>, MatMut<'_, E>)], b: Mat<'_, E
     });
 }
 
-/// [`gemm`] with a `B` packed beforehand: the same bits, without packing it again for every product. Several
-/// [threads](fn@crate::threads) share it if that takes no longer, as long as such products follow one another.
+/// [`gemm`] with a `B` packed beforehand: the same bits, without packing it again for every product. Other
+/// [threads](fn@crate::threads) take a share if they are awake, as they are while such products follow one another.
 ///
 /// # Panics
 /// If the shapes do not fit.

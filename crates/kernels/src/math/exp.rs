@@ -98,8 +98,8 @@ macro_rules! exponentials {
 
             #[inline(always)]
             pub(crate) fn sigmoid<const FMA: bool>(x: $f) -> $f {
-                // With e = e^|x|, a value of 1/(1 + e) for negative x keeps tiny results accurate. As
-                // e can be too large for a float, e and 1 are made 2^64 times smaller.
+                // With e = e^|x| it is 1/(1 + e) for negative x, which keeps tiny results accurate, and
+                // e/(1 + e) for others. As e can be too large for a float, e and 1 are 2^64 times smaller.
                 const ONE: $f = 1.0 / (1u128 << 64) as $f;
                 let (p, n) = reduce::<FMA>(at_most(x.abs(), -$exp_min), BIAS - 64);
                 let s = power(n);
