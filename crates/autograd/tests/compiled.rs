@@ -1,6 +1,6 @@
 //! Recordings that are kept and run with other inputs.
 
-use wengert_autograd::{Compiled, DType, Error, Param, Result, Tape, Tensor};
+use wengert_autograd::{Compiled, DType, Error, Param, Result, Tape, Tensor, Var};
 
 fn data(shape: &[usize], seed: usize) -> Tensor {
     let n = shape.iter().product::<usize>();
@@ -28,6 +28,34 @@ fn other_inputs_give_the_bits_of_a_tape() -> Result<()> {
                 let expected = tape.eval([h.matmul(&u), h, h.matmul(v.t().matmul(h).t())])?;
                 for (found, expected) in found.iter().zip(&expected) {
                     assert!(found.bit_eq(expected), "{dtype} {rows}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Products that follow one another, of which some read what those before have computed or lie where their operands were.
+#[test]
+fn products_in_a_row_have_the_bits_of_a_tape() -> Result<()> {
+    fn values<'t>(x: Var<'t>, weights: &[Param; 3]) -> Vec<Var<'t>> {
+        let [w, u, v] = weights;
+        let apart = [x.matmul(w), x.matmul(u), x.matmul(v)];
+        let chain = x.matmul(u).matmul(v).matmul(u);
+        let tied = x.matmul(w) + x.matmul(w).matmul(u);
+        apart.into_iter().chain([chain, tied, chain.matmul(w), x.matmul(u).matmul(w).matmul(v)]).collect()
+    }
+    for (width, dtype) in [(40, DType::F32), (200, DType::F32), (200, DType::F64)] {
+        let weights = [1, 2, 3].map(|seed| Param::new(data(&[width, width], seed).cast(dtype)));
+        for rows in [1, 3] {
+            let example = data(&[rows, width], 4).cast(dtype);
+            let mut compiled = Compiled::new(&[&example], |_, x| values(x[0], &weights))?;
+            for seed in 5..25 {
+                let x = data(&[rows, width], seed).cast(dtype);
+                let tape = Tape::new();
+                let expected = tape.eval_all(&values(tape.constant(&x), &weights))?;
+                for (found, expected) in compiled.run(&[&x])?.iter().zip(&expected) {
+                    assert!(found.bit_eq(expected), "{dtype} {width} {rows}");
                 }
             }
         }

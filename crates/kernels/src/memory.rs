@@ -34,7 +34,8 @@ pub struct Span {
 }
 
 impl Span {
-    fn overlaps(&self, other: &Span) -> bool {
+    /// Whether they have a byte in common.
+    pub fn overlaps(&self, other: &Span) -> bool {
         self.region == other.region && self.start < other.start + other.bytes && other.start < self.start + self.bytes
     }
 }

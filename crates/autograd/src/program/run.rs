@@ -13,7 +13,7 @@ use crate::tensor::{Buffer, Tensor, with_buffer};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::Arc;
-use wengert_kernels::gemm::{GemmElem, Mat, MatMut, PackedB, gemm_packed, gemm_shared};
+use wengert_kernels::gemm::{GemmElem, Mat, MatMut, PackedB, gemm_packed_all, gemm_shared};
 use wengert_kernels::{
     Access, Arena, InputData, Memory, Num, Output, Pod, Scratch, Span, copy, fold_in, reduce_shared, uniform_f32,
     uniform_f64,
@@ -210,15 +210,21 @@ impl Machine<'_, '_, '_> {
 
     /// Runs a block; `packs` holds the packed right operands of its products, by instruction.
     pub(super) fn block(&mut self, block: &Block, frame: &[Address], packs: &[Option<&Packed>]) -> Result<()> {
+        let mut done = 0;
         for (at, instr) in block.code.iter().enumerate() {
+            if at < done {
+                continue;
+            }
             if let Some(watch) = &mut self.watch {
                 watch.before(block, at);
             }
             match instr {
                 Instr::Tile(tile) => self.tile(tile, frame),
                 Instr::Gemm(op) => match (op.dtype, packs.get(at)) {
-                    (_, Some(Some(Packed::F32(b)))) => self.gemm_packed(op, b, frame),
-                    (_, Some(Some(Packed::F64(b)))) => self.gemm_packed(op, b, frame),
+                    (DType::F64, Some(Some(_))) => {
+                        done = at + self.packed::<f64>(&block.code[at..], &packs[at..], frame)
+                    }
+                    (_, Some(Some(_))) => done = at + self.packed::<f32>(&block.code[at..], &packs[at..], frame),
                     (DType::F64, _) => self.gemm::<f64>(op, frame),
                     _ => self.gemm::<f32>(op, frame),
                 },
@@ -344,12 +350,53 @@ impl Machine<'_, '_, '_> {
         }
     }
 
-    fn gemm_packed<E: GemmElem + Pod>(&mut self, op: &Gemm, b: &PackedB<E>, frame: &[Address]) {
-        let writes = [span(frame, op.dtype, op.c.0, op.c.1, extent(&[op.m, op.n], &[op.c.2, 1]))];
-        let a = span(frame, op.dtype, op.a.0, op.a.1, extent(&[op.m, op.k], &[op.a.2.0, op.a.2.1]));
+    /// Runs the first instruction, a product with a packed right operand, and such as follow and do not depend on those before: threads
+    /// share them as a whole. Gives their number.
+    fn packed<E: GemmElem + Pod + InPack>(
+        &mut self,
+        code: &[Instr],
+        packs: &[Option<&Packed>],
+        frame: &[Address],
+    ) -> usize {
+        let mut products: SmallVec<[(&Gemm, &PackedB<E>, Span); 4]> = SmallVec::new();
+        let mut writes: SmallVec<[Span; 4]> = SmallVec::new();
+        for (instr, packed) in code.iter().zip(packs) {
+            let (Instr::Gemm(op), Some(Some(b))) = (instr, packed.map(E::of)) else { break };
+            let a = span(frame, op.dtype, op.a.0, op.a.1, extent(&[op.m, op.k], &[op.a.2.0, op.a.2.1]));
+            let c = span(frame, op.dtype, op.c.0, op.c.1, extent(&[op.m, op.n], &[op.c.2, 1]));
+            let free = writes.iter().all(|write| !write.overlaps(&a) && !write.overlaps(&c));
+            // Whoever watches looks at every instruction.
+            let watched = self.watch.is_some() && !products.is_empty();
+            if watched || !free || products.iter().any(|(_, _, a)| a.overlaps(&c)) {
+                break;
+            }
+            products.push((op, b, a));
+            writes.push(c);
+        }
         let mut access = self.memory.open(&writes);
-        let c = MatMut::new(access.take::<E>(0), op.m, op.n, op.c.2);
-        gemm_packed(Mat::new(access.read::<E>(a), op.m, op.k, op.a.2.0, op.a.2.1), b, c, false);
+        let operands = products.iter().enumerate().map(|(i, (op, b, a))| {
+            let c = MatMut::new(access.take::<E>(i), op.m, op.n, op.c.2);
+            (Mat::new(access.read::<E>(*a), op.m, op.k, op.a.2.0, op.a.2.1), *b, c)
+        });
+        gemm_packed_all(operands.collect());
+        products.len()
+    }
+}
+
+/// An element type of packed matrices.
+trait InPack: Sized {
+    fn of(packed: &Packed) -> Option<&PackedB<Self>>;
+}
+
+impl InPack for f32 {
+    fn of(packed: &Packed) -> Option<&PackedB<f32>> {
+        if let Packed::F32(b) = packed { Some(b) } else { None }
+    }
+}
+
+impl InPack for f64 {
+    fn of(packed: &Packed) -> Option<&PackedB<f64>> {
+        if let Packed::F64(b) = packed { Some(b) } else { None }
     }
 }
 

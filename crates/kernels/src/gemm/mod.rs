@@ -44,6 +44,7 @@ use crate::ahead::Ahead;
 use crate::threads::for_each_at_once;
 use crate::{Blocks, Isa, available, for_each, isa, threads};
 use driver::Source;
+use smallvec::SmallVec;
 
 mod sealed {
     use super::kernel::Kernels;
@@ -180,25 +181,61 @@ fn in_order<E: GemmElem>(items: &mut [(Mat<'_, E>, MatMut<'_, E>)], b: Mat<'_, E
 /// # Panics
 /// If the shapes do not fit.
 #[track_caller]
-pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, mut c: MatMut<'_, E>, accumulate: bool) {
-    check("gemm_packed", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+pub fn gemm_packed<E: GemmElem>(a: Mat<'_, E>, b: &PackedB<E>, c: MatMut<'_, E>, accumulate: bool) {
+    share_packed([(a, b, c)], accumulate);
+}
+
+/// Several [`gemm_packed`] that do not depend on each other, which threads share as a whole.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[track_caller]
+pub fn gemm_packed_all<'m, E: GemmElem>(products: SmallVec<[PackedProduct<'m, E>; 4]>) {
+    share_packed(products, false);
+}
+
+/// A, a packed B, and C.
+pub type PackedProduct<'m, E> = (Mat<'m, E>, &'m PackedB<E>, MatMut<'m, E>);
+
+#[track_caller]
+fn share_packed<'m, E: GemmElem, P: IntoIterator<Item = PackedProduct<'m, E>> + AsRef<[PackedProduct<'m, E>]>>(
+    products: P,
+    accumulate: bool,
+) {
     /// Multiplications that are worth a share of a thread that is awake: a microsecond.
     const WORTHWHILE: usize = 1 << 15;
-    let (n, panel) = (b.cols(), b.panel());
-    let panels = n.div_ceil(panel);
-    let parts = threads().min(a.rows() * n * b.rows() / WORTHWHILE).min(panels);
+    let mut total = 0;
+    for (a, b, c) in products.as_ref() {
+        check("gemm_packed", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+        total += a.rows() * b.rows() * b.cols();
+    }
+    let parts = threads().min(total / WORTHWHILE);
     if parts < 2 {
-        return driver::product(b.isa(), a, Source::Packed(b, 0), c, accumulate);
+        for (a, b, c) in products {
+            driver::product(b.isa(), a, Source::Packed(b, 0), c, accumulate);
+        }
+        return;
     }
-    let mut tasks = Vec::with_capacity(parts);
-    let mut from = 0;
-    for part in 1..=parts {
-        let to = (panels * part / parts * panel).min(n);
-        let (own, after) = c.split_at_col(to - from);
-        tasks.push((from, own));
-        (c, from) = (after, to);
+    // Whole panels, one product after the other, in parts of equal work.
+    let mut tasks: Vec<SmallVec<[_; 4]>> = (0..parts).map(|_| SmallVec::new()).collect();
+    let mut done = 0;
+    for (a, b, mut c) in products {
+        let work = a.rows() * b.rows() * b.panel();
+        let mut from = 0;
+        while from < b.cols() {
+            let part = (done * parts / total).min(parts - 1);
+            let panels = (total * (part + 1) / parts).saturating_sub(done).div_ceil(work.max(1)).max(1);
+            let to = (from + panels * b.panel()).min(b.cols());
+            let (own, after) = c.split_at_col(to - from);
+            tasks[part].push((a, b, from, own));
+            (c, from, done) = (after, to, done + panels * work);
+        }
     }
-    for_each_at_once(tasks, |(from, c)| driver::product(b.isa(), a, Source::Packed(b, from), c, accumulate));
+    for_each_at_once(tasks, |task| {
+        for (a, b, from, c) in task {
+            driver::product(b.isa(), a, Source::Packed(b, from), c, accumulate);
+        }
+    });
 }
 
 /// [`gemm`], or with a packed right operand [`gemm_packed`], that asks for memory meanwhile.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_for, gemm_packed, gemm_shared};
+use super::{GemmElem, Mat, MatMut, PackedB, gemm, gemm_for, gemm_packed, gemm_packed_all, gemm_shared};
 use crate::{Blocks, Isa, available, isa, set_threads};
 
 /// What the tests need from an element beyond [`GemmElem`].
@@ -259,6 +259,39 @@ fn shared_columns_of_a_packed_matrix_have_the_bits_of_all() {
     }
     check::<f32>();
     check::<f64>();
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "workers do not end")]
+fn several_products_with_packed_matrices_are_shared_as_a_whole() {
+    fn check<E: Elem>(shapes: &[(usize, usize, usize)]) {
+        let data: Vec<[Vec<E>; 2]> = (20..)
+            .zip(shapes)
+            .map(|(seed, (m, n, k))| [values::<E>(seed, m * k), values::<E>(seed + 10, k * n)])
+            .collect();
+        let operands: Vec<_> = data
+            .iter()
+            .zip(shapes)
+            .map(|([a, b], (m, n, k))| (Mat::row_major(a, *m, *k), Mat::row_major(b, *k, *n)))
+            .collect();
+        let packed: Vec<_> = operands.iter().map(|(a, b)| PackedB::pack_rows(*b, a.rows())).collect();
+        for threads in [1, 2, 3, 8].into_iter().cycle().take(40) {
+            set_threads(threads);
+            let mut results: Vec<_> = shapes.iter().map(|(m, n, _)| vec![E::from_f64(7.0); m * n]).collect();
+            let products = operands.iter().zip(&packed).zip(&mut results);
+            gemm_packed_all(
+                products.map(|(((a, b), packed), c)| (*a, packed, MatMut::row_major(c, a.rows(), b.cols()))).collect(),
+            );
+            for ((a, b), c) in operands.iter().zip(&results) {
+                same("together", isa(), c, &oracle(isa(), *a, *b, None));
+            }
+        }
+    }
+    let shapes = [(1, 512, 128), (1, 512, 128), (1, 300, 70), (5, 640, 33), (1, 7, 2), (2, 0, 9), (1, 5, 0)];
+    for count in 1..=shapes.len() {
+        check::<f32>(&shapes[..count]);
+        check::<f64>(&shapes[shapes.len() - count..]);
+    }
 }
 
 #[test]
