@@ -63,8 +63,9 @@ impl<C: Cell> Stream<'_, C> {
         });
         let inputs: Vec<&Tensor> = std::iter::once(x).chain(&step.states).collect();
         let mut values = step.compiled.run(&inputs)?;
-        step.states = values.split_off(1);
-        Ok(values.remove(0))
+        let y = values.remove(0);
+        step.states = values;
+        Ok(y)
     }
 
     /// Back to the initial state.
