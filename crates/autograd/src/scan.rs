@@ -133,8 +133,7 @@ impl Tape {
         let (next, ys) = step(init.with_leaves(&carries), xs.with_leaves(&items));
         let name_of = |at| name_in(&next, at);
         let after = next.leaves();
-        let misplaced = || self.any_misplaced("the carry that the step returned", &name_of, &after);
-        let broken = length.err().or_else(misplaced);
+        let broken = length.err().or_else(|| self.any_misplaced("the carry that the step returned", &name_of, &after));
         let closed = broken.or(unplaced).map_or_else(|| body.close(&after, &name_of), Err);
         let scan = match closed {
             Ok(scan) => scan,
@@ -202,16 +201,11 @@ impl Tape {
     }
 
     /// The common leading extent of the scanned values.
-    fn scan_length<'t>(
-        &'t self,
-        sources: &[Var<'t>],
-        name_of: NameOf<'_>,
-        asked: Option<usize>,
-    ) -> Result<usize, Var<'t>> {
+    fn scan_length<'t>(&'t self, xs: &[Var<'t>], name_of: NameOf<'_>, asked: Option<usize>) -> Result<usize, Var<'t>> {
         let mut length = asked;
         // The value that the number of steps was taken from, if it was not asked for.
         let mut first = None;
-        for (at, source) in sources.iter().enumerate() {
+        for (at, source) in xs.iter().enumerate() {
             let name = Called("the scanned value", name_of, at);
             if let Some(broken) = self.misplaced(name, *source) {
                 return Err(broken);
