@@ -63,6 +63,20 @@ fn products_in_a_row_have_the_bits_of_a_tape() -> Result<()> {
     Ok(())
 }
 
+/// More than one instruction may write.
+#[test]
+fn as_many_heads_as_one_likes() -> Result<()> {
+    let heads: Vec<Param> = (0..150).map(|seed| Param::new(data(&[6, 3], seed))).collect();
+    let x = data(&[1, 6], 7);
+    let mut compiled = Compiled::new(&[&x], |_, x| heads.iter().map(|w| x[0].matmul(w)).collect())?;
+    let tape = Tape::new();
+    let v = tape.constant(&x);
+    for (found, w) in compiled.run(&[&x])?.iter().zip(&heads) {
+        assert!(found.bit_eq(&v.matmul(w).value()?));
+    }
+    Ok(())
+}
+
 #[test]
 fn gradients_and_loops_compile() -> Result<()> {
     let w = Param::new(data(&[3, 3], 1));

@@ -358,9 +358,11 @@ impl Machine<'_, '_, '_> {
         packs: &[Option<&Packed>],
         frame: &[Address],
     ) -> usize {
+        /// At most so many: each is compared with each.
+        const MOST: usize = 16;
         let mut products: SmallVec<[(&Gemm, &PackedB<E>, Span); 4]> = SmallVec::new();
         let mut writes: SmallVec<[Span; 4]> = SmallVec::new();
-        for (instr, packed) in code.iter().zip(packs) {
+        for (instr, packed) in code.iter().zip(packs).take(MOST) {
             let (Instr::Gemm(op), Some(Some(b))) = (instr, packed.map(E::of)) else { break };
             let a = span(frame, op.dtype, op.a.0, op.a.1, extent(&[op.m, op.k], &[op.a.2.0, op.a.2.1]));
             let c = span(frame, op.dtype, op.c.0, op.c.1, extent(&[op.m, op.n], &[op.c.2, 1]));
