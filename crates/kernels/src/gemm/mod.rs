@@ -41,7 +41,7 @@ pub use pack::PackedB;
 pub use peak::peak_fma;
 
 use crate::ahead::Ahead;
-use crate::threads::for_each_at_once;
+use crate::threads::at_hand;
 use crate::{Blocks, Isa, available, for_each, isa, threads};
 use driver::Source;
 use smallvec::SmallVec;
@@ -209,7 +209,7 @@ fn share_packed<'m, E: GemmElem, P: IntoIterator<Item = PackedProduct<'m, E>> + 
         check("gemm_packed", (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
         total += a.rows() * b.rows() * b.cols();
     }
-    let parts = threads().min(total / WORTHWHILE);
+    let parts = at_hand(total / WORTHWHILE);
     if parts < 2 {
         for (a, b, c) in products {
             driver::product(b.isa(), a, Source::Packed(b, 0), c, accumulate);
@@ -231,7 +231,7 @@ fn share_packed<'m, E: GemmElem, P: IntoIterator<Item = PackedProduct<'m, E>> + 
             (c, from, done) = (after, to, done + panels * work);
         }
     }
-    for_each_at_once(tasks, |task| {
+    for_each(tasks, |task| {
         for (a, b, from, c) in task {
             driver::product(b.isa(), a, Source::Packed(b, from), c, accumulate);
         }
