@@ -48,4 +48,4 @@ pub use script::{BatchShape, Call, GemmShape, Line, Operand, Path, Script, Slot,
 pub use sort::{SortKey, argsort};
 pub use strided::{MAX_AXES, copy, for_each_row};
 pub use threads::{for_each, set_threads, threads};
-pub use tile::{InputData, Load, Output, Scratch, Source, Store, TILE, TileLane, TileOp, TileProgram};
+pub use tile::{InputData, Load, Output, Scratch, Source, Store, TILE, TileCode, TileLane, TileOp, TileProgram};

@@ -29,15 +29,16 @@ const LANES: usize = 16;
 const RUN: usize = 1024;
 const ROWS: usize = 64;
 
-trait Fold: Copy {
+/// What is done with two addends.
+pub(crate) trait Fold: Copy + Default {
     fn neutral<E: Num>() -> Option<E>;
     fn fold<E: Num>(a: E, b: E) -> E;
 }
 
 macro_rules! fold {
     ($name:ident, $neutral:expr, $method:ident) => {
-        #[derive(Clone, Copy)]
-        struct $name;
+        #[derive(Clone, Copy, Default)]
+        pub(crate) struct $name;
         impl Fold for $name {
             #[inline(always)]
             fn neutral<E: Num>() -> Option<E> {
@@ -126,11 +127,16 @@ fn in_order<E: Num + Pod>(kind: Reduction, shape: ReduceShape, blocks: Blocks, d
 /// If the extents leave a slice, or a maximum or minimum has no elements.
 pub fn reduce<E: Num + Pod>(kind: Reduction, shape: ReduceShape, dst: &mut [E], src: &[E]) {
     match kind {
-        Reduction::Sum => dispatch(Job { shape, dst, src, fold: Sum }),
-        Reduction::Prod => dispatch(Job { shape, dst, src, fold: Prod }),
-        Reduction::Max => dispatch(Job { shape, dst, src, fold: Max }),
-        Reduction::Min => dispatch(Job { shape, dst, src, fold: Min }),
+        Reduction::Sum => reduce_by::<Sum, E>(shape, dst, src),
+        Reduction::Prod => reduce_by::<Prod, E>(shape, dst, src),
+        Reduction::Max => reduce_by::<Max, E>(shape, dst, src),
+        Reduction::Min => reduce_by::<Min, E>(shape, dst, src),
     }
+}
+
+/// [`reduce`] of a known kind.
+pub(crate) fn reduce_by<F: Fold, E: Num + Pod>(shape: ReduceShape, dst: &mut [E], src: &[E]) {
+    dispatch(Job { shape, dst, src, fold: F::default() });
 }
 
 struct Job<'a, E, F> {

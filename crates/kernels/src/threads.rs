@@ -226,7 +226,14 @@ mod tests {
             at_hand() == 1
         });
         assert!(asleep, "the worker does not sleep");
-        assert!((0..1_000_000).any(|_| at_hand() == 2), "the worker was not woken");
+        // Asked again and again it wakes, once the system lets it run and no other test holds it.
+        let woken = (0..10_000_000).any(|round| {
+            if round % 1000 == 999 {
+                std::thread::yield_now();
+            }
+            at_hand() == 2
+        });
+        assert!(woken, "the worker was not woken");
     }
 
     #[test]

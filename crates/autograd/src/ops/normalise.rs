@@ -88,14 +88,15 @@ impl<'t> Var<'t> {
     pub fn layer_norm(self, eps: f64) -> Var<'t> {
         let _named = self.tape().composition("layer_norm");
         let centred = self - self.mean_keep(-1);
-        centred / (centred.square().mean_keep(-1) + eps).sqrt()
+        // One division a row, not one an element.
+        centred * (centred.square().mean_keep(-1) + eps).rsqrt()
     }
 
     /// `x / √(mean(x²) + eps)` over the last axis (Zhang and Sennrich 2019, arXiv 1910.07467).
     #[track_caller]
     pub fn rms_norm(self, eps: f64) -> Var<'t> {
         let _named = self.tape().composition("rms_norm");
-        self / (self.square().mean_keep(-1) + eps).sqrt()
+        self * (self.square().mean_keep(-1) + eps).rsqrt()
     }
 
     /// `Σ x·y / (max(‖x‖, 1e-8) · max(‖y‖, 1e-8))` along an axis, which is dropped; `x` and `y` broadcast.

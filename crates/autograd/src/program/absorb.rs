@@ -61,7 +61,7 @@ struct Taken {
     operands: SmallVec<[Operand; 3]>,
 }
 
-/// An operand outside of the loop: scanned, or the same at every step; with its shape at a step.
+/// An operand outside of the loop: scanned, or the same at every step; with its shape at a step. Either may be spread over axes.
 enum Operand {
     Scanned(usize, Shape, DType),
     Same(usize, Shape, DType),
@@ -94,80 +94,109 @@ fn find(graph: &Graph, uses: &[usize], inside: &Loop, inputs: &[usize]) -> Optio
     })
 }
 
-/// How a body reaches an operand of a value `[T, ..]`: row by row, or as one number.
+/// How a body reaches an operand of a value `[T, ..]`: step by step, or as it is.
 fn operand(graph: &Graph, mut id: usize, shape: &Shape) -> Option<Operand> {
-    let node = &graph.nodes[id];
-    if let (GraphOp::Op(Op::Expand(_)), true) = (&node.op, graph.nodes[*node.inputs.first()?].shape.rank() == 0) {
-        id = node.inputs[0];
+    if let GraphNode { op: GraphOp::Op(Op::Expand(_)), inputs, .. } = &graph.nodes[id]
+        && graph.nodes[inputs[0]].shape.rank() == 0
+    {
+        id = inputs[0];
     }
     let node = &graph.nodes[id];
     match node.shape.rank() {
-        0 => Some(Operand::Same(id, node.shape.clone(), node.dtype)),
-        _ if node.shape == *shape => Some(Operand::Scanned(id, shape[1..].into(), node.dtype)),
+        rank if rank < shape.rank() => Some(Operand::Same(id, node.shape.clone(), node.dtype)),
+        _ if node.shape[0] == shape[0] => Some(Operand::Scanned(id, node.shape[1..].into(), node.dtype)),
         _ => None,
     }
 }
 
-/// Rewrites the body: the port gives way to ports of the operands and the operation on them.
+/// Rewrites the body: the port gives way to ports of the operands, those that it has and new ones, and the operation on them.
 fn take(inside: &mut Loop, inputs: &mut SmallVec<[usize; 4]>, taken: Taken) {
     let first_capture = inside.carries + inside.items;
-    // The port's number serves the first operand of its kind; further scanned ones come last among the items.
-    let mut own = Some(taken.port);
-    let scanned_port = taken.port < first_capture;
-    let mut ports: Vec<(usize, Shape, DType)> = Vec::new();
-    let mut added = 0;
-    for operand in &taken.operands {
-        if let Operand::Scanned(id, shape, dtype) = operand {
-            let port = own.take().unwrap_or_else(|| {
-                added += 1;
-                inputs.insert(first_capture + added - 1, *id);
-                first_capture + added - 1
-            });
-            inputs[port] = *id;
-            ports.push((port, shape.clone(), *dtype));
-        } else {
-            ports.push((usize::MAX, Shape::scalar(), DType::F32));
-        }
+    let (items, captures) = (inside.carries..first_capture, first_capture..inputs.len());
+    let known = |id: usize, ports: &std::ops::Range<usize>| {
+        ports.clone().find(|port| *port != taken.port && inputs[*port] == id && inside.body.port(*port).is_some())
+    };
+    // What each operand's port is, and the sources of new ones: further items come behind the others.
+    let mut new: [SmallVec<[usize; 4]>; 2] = Default::default();
+    let place = |of: &mut SmallVec<[usize; 4]>, id: usize| {
+        of.iter().position(|known| *known == id).unwrap_or_else(|| {
+            of.push(id);
+            of.len() - 1
+        })
+    };
+    enum Port {
+        Known(usize),
+        Item(usize),
+        Capture(usize),
     }
-    for (slot, operand) in ports.iter_mut().zip(&taken.operands) {
-        if let Operand::Same(id, shape, dtype) = operand {
-            let port = match own.take_if(|_| !scanned_port) {
-                Some(port) => port,
-                None => {
-                    inputs.push(*id);
-                    inputs.len() - 1
-                }
-            };
-            inputs[port] = *id;
-            *slot = (port, shape.clone(), *dtype);
-        }
-    }
-    inside.items += added;
+    let found: SmallVec<[Port; 3]> = taken
+        .operands
+        .iter()
+        .map(|operand| match operand {
+            Operand::Scanned(id, ..) => {
+                known(*id, &items).map_or_else(|| Port::Item(place(&mut new[0], *id)), Port::Known)
+            }
+            Operand::Same(id, ..) => {
+                known(*id, &captures).map_or_else(|| Port::Capture(place(&mut new[1], *id)), Port::Known)
+            }
+        })
+        .collect();
+    let [new_items, new_captures] = new;
+    let added = new_items.len();
+    let shifted = |port: usize| if port < first_capture { port } else { port + added };
+    let number = |port: &Port| match port {
+        Port::Known(port) => shifted(*port),
+        Port::Item(at) => first_capture + at,
+        Port::Capture(at) => inputs.len() + added + at,
+    };
+    let ports: SmallVec<[usize; 3]> = found.iter().map(number).collect();
 
     let body = std::mem::replace(&mut inside.body, Graph { nodes: Vec::new(), outputs: Vec::new() });
     let mut out = Graph { nodes: Vec::with_capacity(body.nodes.len() + 4), outputs: Vec::new() };
+    let port_of = |out: &mut Graph, port: usize, node: GraphNode| {
+        out.port(port).unwrap_or_else(|| out.add(GraphNode { op: GraphOp::Port(port), ..node }))
+    };
     let mut found = Vec::with_capacity(body.nodes.len());
     for mut node in body.nodes {
-        if matches!(node.op, GraphOp::Port(port) if port == taken.port) {
-            let operands = ports
-                .iter()
-                .map(|(port, shape, dtype)| {
+        match node.op {
+            GraphOp::Port(port) if port == taken.port => {
+                let operands = ports.iter().zip(&taken.operands).map(|(port, operand)| {
+                    let (Operand::Scanned(_, shape, dtype) | Operand::Same(_, shape, dtype)) = operand;
                     let (op, inputs) = (GraphOp::Port(*port), SmallVec::new());
-                    out.add(GraphNode { op, inputs, shape: shape.clone(), dtype: *dtype, at: taken.at })
-                })
-                .collect();
-            let (op, shape) = (GraphOp::Op(taken.op.clone()), taken.shape.clone());
-            found.push(out.add(GraphNode { op, inputs: operands, shape, dtype: taken.dtype, at: taken.at }));
-            continue;
+                    port_of(
+                        &mut out,
+                        *port,
+                        GraphNode { op, inputs, shape: shape.clone(), dtype: *dtype, at: taken.at },
+                    )
+                });
+                let inputs = operands.collect();
+                let (op, shape) = (GraphOp::Op(taken.op.clone()), taken.shape.clone());
+                found.push(out.add(GraphNode { op, inputs, shape, dtype: taken.dtype, at: taken.at }));
+            }
+            GraphOp::Port(port) => found.push(port_of(&mut out, shifted(port), node)),
+            _ => {
+                node.inputs.iter_mut().for_each(|input| *input = found[*input]);
+                found.push(out.add(node));
+            }
         }
-        if let GraphOp::Port(port) = &mut node.op
-            && *port >= first_capture
-        {
-            *port += added;
-        }
-        node.inputs.iter_mut().for_each(|input| *input = found[*input]);
-        found.push(out.add(node));
     }
     out.outputs = body.outputs.iter().map(|id| found[*id]).collect();
     inside.body = out;
+
+    inputs.insert_many(first_capture, new_items);
+    inputs.extend(new_captures);
+    // The port that gave way.
+    let gone = shifted(taken.port);
+    inputs.remove(gone);
+    inside.items += added;
+    if taken.port < first_capture {
+        inside.items -= 1;
+    }
+    for node in &mut inside.body.nodes {
+        if let GraphOp::Port(port) = &mut node.op
+            && *port > gone
+        {
+            *port -= 1;
+        }
+    }
 }

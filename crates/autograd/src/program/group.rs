@@ -1,16 +1,15 @@
 //! Fused groups to tile programs.
 
+use super::calls::{Code, Registers, Step, steps};
 use super::code::{AnyTile, Buf, Instr, TileInput, TileInstr, extent, merge_axes};
-use super::fuse::map_of;
-use super::graph::Graph;
+use super::fuse::{fold_of, map_of};
 use super::lower::{Lower, Place};
 use crate::dtype::DType;
-use crate::ops::{Kernels, Row, table};
-use smallvec::{SmallVec, smallvec};
+use crate::shape::Shape;
+use smallvec::SmallVec;
 use wengert_kernels::{
-    Arith, Kernel, Load, MAX_SOURCES, Slope, Source, Store, TileLane, TileOp, TileProgram, arith_kernel, pair_kernel,
-    products_kernel, quotient_kernel, root_kernel, sigmoid_of_sum_kernel, sigmoid_of_sums_kernel, slope_kernel,
-    slope_of_product_kernel, square_kernel, tanh_of_sum_kernel, tanh_of_sums_kernel,
+    Kernel, Load, MAX_SOURCES, Source, Store, TileCode, TileLane, TileOp, TileProgram, arith_kernel, pair_kernel,
+    products_kernel, slope_kernel, slope_of_product_kernel, square_kernel,
 };
 
 impl Lower<'_> {
@@ -21,37 +20,29 @@ impl Lower<'_> {
 
     /// Lowers a fused group to one tile instruction.
     pub(super) fn group(&mut self, members: &[usize]) {
-        let shape = self.shape(members[0]);
-        if shape.numel() == 0 {
+        let group = Group::of(self, members);
+        let space = &group.space;
+        if space.numel() == 0 {
             for id in members {
                 self.alloc_any(*id);
             }
             return;
         }
-        let lane = self.units.lanes[members[0]];
-        let mut inputs: Vec<usize> = Vec::new();
-        for id in members {
-            for input in &self.graph.nodes[*id].inputs {
-                if !members.contains(input) && !inputs.contains(input) {
-                    inputs.push(*input);
-                }
-            }
-        }
         let stored: Vec<usize> = members.iter().copied().filter(|id| self.units.leaves[*id]).collect();
-        let mut operands: Vec<(Place, Vec<usize>)> = Vec::new();
-        for input in &inputs {
-            let place = self.place(*input);
-            let strides = self.shape(*input).broadcast_strides(&place.strides, &shape).to_vec();
-            operands.push((place, strides));
-        }
+        let inputs: Vec<usize> = group.operands.iter().map(|(node, _)| *node).collect();
+        let mut operands: Vec<(Place, Vec<usize>)> =
+            group.operands.iter().map(|(node, strides)| (self.place(*node), strides.clone())).collect();
         for id in &stored {
             self.keep_apart(*id, &inputs);
             let place = self.alloc_any(*id);
-            let strides = place.strides.to_vec();
+            let strides = group.strides(&self.shape(*id), &place.strides, group.is_row(*id));
             operands.push((place, strides));
         }
         let mut views: Vec<&mut Vec<usize>> = operands.iter_mut().map(|(_, strides)| strides).collect();
-        let dims = merge_axes(&shape, &mut views);
+        // Rows of the space stay rows.
+        let mut rows = group.row_strides();
+        views.extend(rows.as_mut());
+        let dims = merge_axes(space, &mut views);
         let results = operands.split_off(inputs.len());
 
         // Results that share a buffer are one write.
@@ -81,7 +72,7 @@ impl Lower<'_> {
                 extent: extent(&dims, &strides),
             })
             .collect();
-        let steps = steps(self.graph, members, &stored);
+        let steps = steps(self.graph, &group, &stored);
         let registers = Registers::assign(&steps, &stored);
         let stores: Vec<Store> = stored
             .iter()
@@ -89,7 +80,7 @@ impl Lower<'_> {
             .map(|(id, (place, strides))| {
                 let buffer = writes.iter().position(|w| w.1 == place.buf).expect("every result has a write");
                 Store {
-                    register: registers.of(*id),
+                    register: registers.of(Value::Member(*id)),
                     buffer,
                     offset: place.offset - writes[buffer].2,
                     strides: strides.clone(),
@@ -97,8 +88,8 @@ impl Lower<'_> {
                 }
             })
             .collect();
-        let plan = TilePlan { steps: &steps, inputs: &inputs, registers: &registers, loads, stores, dims };
-        let program = match lane {
+        let plan = TilePlan { steps: &steps, registers: &registers, loads, stores, dims };
+        let program = match self.units.parts.lanes[members[0]] {
             DType::F64 => AnyTile::F64(plan.build(|kernels| (kernels.f64)())),
             DType::I64 => AnyTile::I64(plan.build(|kernels| {
                 kernels.i64.expect("an operation without integer kernel is not recorded on integers")()
@@ -109,210 +100,129 @@ impl Lower<'_> {
     }
 }
 
-/// One kernel call of a group.
-struct Step {
-    /// The node whose value it computes.
-    id: usize,
-    sources: SmallVec<[usize; MAX_SOURCES]>,
-    code: Code,
+/// A value in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// That of a member.
+    Member(usize),
+    /// An operand, by number.
+    Operand(usize),
+    /// Values of rows over the elements of their rows, by number.
+    Spread(usize),
 }
 
-#[derive(Clone, Copy)]
-enum Code {
-    /// An operation of the table.
-    Row(&'static Row),
-    /// `second(first(x, y), z)`, or with exchanged arguments for place 1.
-    Pair { first: Arith, second: Arith, place: usize },
-    /// `last(x·y, z·w)`.
-    Products { last: Arith },
-    /// `x·y + (z·w)·z`.
-    Square,
-    /// `x·slope(z, w)`.
-    Slope(Slope),
-    /// `(x·y)·slope(z, w)`.
-    SlopeOfProduct(Slope),
-    /// What only floats have.
-    Float(&'static Kernels),
+/// Nodes that one pass computes, and from what.
+pub(super) struct Group<'u> {
+    pub members: &'u [usize],
+    /// The index space of the pass.
+    pub space: Shape,
+    /// Which members have one value a row of the space; none if all of them do, since the rows are the space then.
+    rows: Vec<usize>,
+    /// Nodes that others compute, with their strides in the space.
+    operands: Vec<(usize, Vec<usize>)>,
+    /// Which operands are read one value a row.
+    by_row: Vec<bool>,
+    /// Values of rows that are spread, in the order of first use.
+    pub spreads: Vec<Value>,
+    /// The arguments of each member.
+    pub arguments: Vec<SmallVec<[Value; MAX_SOURCES]>>,
 }
 
-/// `√x·y + z`.
-static ROOT: Kernels = Kernels { f32: root_kernel, f64: root_kernel, i64: None };
-
-/// `z - (x / y)·w`.
-static QUOTIENT: Kernels = Kernels { f32: quotient_kernel, f64: quotient_kernel, i64: None };
-
-/// Functions of `x + y` and of `(x + y) + z`.
-static SQUASHES: [(&Row, [Kernels; 2]); 2] = {
-    const fn of(f32: fn() -> Kernel<f32>, f64: fn() -> Kernel<f64>) -> Kernels {
-        Kernels { f32, f64, i64: None }
-    }
-    let sigmoid =
-        [of(sigmoid_of_sum_kernel, sigmoid_of_sum_kernel), of(sigmoid_of_sums_kernel, sigmoid_of_sums_kernel)];
-    let tanh = [of(tanh_of_sum_kernel, tanh_of_sum_kernel), of(tanh_of_sums_kernel, tanh_of_sums_kernel)];
-    [(&table::SIGMOID, sigmoid), (&table::TANH, tanh)]
-};
-
-/// The calls of a group: one a member, but for operations that a later one, which alone uses them, does in the same call.
-fn steps(graph: &Graph, members: &[usize], stored: &[usize]) -> Vec<Step> {
-    let mut uses = vec![0usize; members.len()];
-    let index = |id: usize| members.binary_search(&id).ok();
-    for id in members {
-        graph.nodes[*id].inputs.iter().filter_map(|input| index(*input)).for_each(|member| uses[member] += 1);
-    }
-    let mut steps: Vec<Option<Step>> = Vec::with_capacity(members.len());
-    for id in members {
-        let node = &graph.nodes[*id];
-        let row = map_of(node).expect("the members of a group are elementwise").0;
-        // The call that computes a value for this one alone, and its place.
-        let alone = |id: usize| {
-            let member = index(id).filter(|m| uses[*m] == 1 && !stored.contains(&id))?;
-            Some((member, steps[member].as_ref()?))
-        };
-        let found = match row.arith {
-            Some(last) => joined(last, &node.inputs, &alone),
-            None => squashed(row, &node.inputs, &alone),
-        };
-        let Joined { taken, sources, code } = found.unwrap_or_else(|| Joined {
-            taken: SmallVec::new(),
-            sources: node.inputs.iter().copied().collect(),
-            code: Code::Row(row),
-        });
-        for member in taken {
-            steps[member] = None;
-        }
-        steps.push(Some(Step { id: *id, sources, code }));
-    }
-    steps.into_iter().flatten().collect()
-}
-
-/// A call, and the steps whose operations it does as well.
-struct Joined {
-    taken: SmallVec<[usize; 2]>,
-    sources: SmallVec<[usize; MAX_SOURCES]>,
-    code: Code,
-}
-
-/// The call of a squashing function that does the additions of its argument as well, if there is one.
-fn squashed<'s>(row: &Row, inputs: &[usize], alone: &impl Fn(usize) -> Option<(usize, &'s Step)>) -> Option<Joined> {
-    let (_, kernels) = SQUASHES.iter().find(|(squash, _)| std::ptr::eq(*squash, row))?;
-    let (member, step) = alone(*inputs.first()?)?;
-    let kernels = match step.code {
-        Code::Row(sum) if sum.arith == Some(Arith::Add) => &kernels[0],
-        Code::Pair { first: Arith::Add, second: Arith::Add, .. } => &kernels[1],
-        _ => return None,
-    };
-    Some(Joined { taken: smallvec![member], sources: step.sources.clone(), code: Code::Float(kernels) })
-}
-
-/// The call that does `last` on two values and operations that computed them, if there is one. `alone` finds the step of a value
-/// that nothing else uses.
-fn joined<'s>(last: Arith, inputs: &[usize], alone: &impl Fn(usize) -> Option<(usize, &'s Step)>) -> Option<Joined> {
-    let [a, b] = *inputs else { return None };
-    let joined = |taken: &[usize], sources: &[usize], code: Code| {
-        Some(Joined { taken: SmallVec::from_slice(taken), sources: SmallVec::from_slice(sources), code })
-    };
-    let arith = |argument: usize| -> Option<(usize, [usize; 2], Arith)> {
-        let (member, step) = alone(argument)?;
-        match (step.code, &step.sources[..]) {
-            (Code::Row(row), [x]) if std::ptr::eq(row, &table::SQUARE) => Some((member, [*x, *x], Arith::Mul)),
-            (Code::Row(row), [x, y]) => Some((member, [*x, *y], row.arith?)),
-            _ => None,
-        }
-    };
-    // What is multiplied by the slope of a squashing function: the slope's step, the function's value and what it is taken from.
-    let slope = |argument: usize| {
-        let (member, step) = alone(argument)?;
-        let Code::Pair { first, second, place: 1 } = step.code else { return None };
-        match (first, second, &step.sources[..]) {
-            (Arith::Sub, Arith::Mul, [w, z, again]) if z == again => Some((member, Slope::Sigmoid, [*z, *w])),
-            (Arith::Mul, Arith::Sub, [z, again, w]) if z == again => Some((member, Slope::Tanh, [*z, *w])),
-            _ => None,
-        }
-    };
-    // An operation of the table in a product with a value: the steps of both, the operation's sources, the value.
-    let factor = |argument: usize, row: &'static Row| {
-        let (product, sources, Arith::Mul) = arith(argument)? else { return None };
-        let (member, step) = alone(sources[0])?;
-        let fits = matches!(step.code, Code::Row(own) if std::ptr::eq(own, row));
-        fits.then(|| ([product, member], &step.sources, sources[1]))
-    };
-    if let (Arith::Add, Some((left, x, Arith::Mul)), Some((right, step))) = (last, arith(a), alone(b)) {
-        let product = matches!(step.code, Code::Pair { first: Arith::Mul, second: Arith::Mul, place: 0 });
-        if product && step.sources[0] == step.sources[2] {
-            return joined(&[left, right], &[x[0], x[1], step.sources[0], step.sources[1]], Code::Square);
-        }
-    }
-    let scaled = slope(b).map(|slope| (slope, a)).or_else(|| slope(a).map(|slope| (slope, b)));
-    if let (Arith::Mul, Some(((member, of, [z, w]), other))) = (last, scaled) {
-        return match arith(other) {
-            Some((product, [x, y], Arith::Mul)) => joined(&[member, product], &[x, y, z, w], Code::SlopeOfProduct(of)),
-            _ => joined(&[member], &[other, z, w], Code::Slope(of)),
-        };
-    }
-    if let (Some((left, x, Arith::Mul)), Some((right, z, Arith::Mul))) = (arith(a), arith(b)) {
-        return joined(&[left, right], &[x[0], x[1], z[0], z[1]], Code::Products { last });
-    }
-    if let (Arith::Sub, Some((taken, x, w))) = (last, factor(b, &table::DIV)) {
-        return joined(&taken, &[x[0], x[1], w, a], Code::Float(&QUOTIENT));
-    }
-    if let (Arith::Add, Some((taken, x, y))) = (last, factor(a, &table::SQRT)) {
-        return joined(&taken, &[x[0], y, b], Code::Float(&ROOT));
-    }
-    let (place, (member, x, first), other) = match arith(a) {
-        Some(part) => (0, part, b),
-        None => (1, arith(b)?, a),
-    };
-    joined(&[member], &[x[0], x[1], other], Code::Pair { first, second: last, place })
-}
-
-/// The registers of a group: one for each step, reused after the last use.
-struct Registers(Vec<(usize, u16)>);
-
-impl Registers {
-    fn assign(steps: &[Step], stored: &[usize]) -> Registers {
-        let mut last: Vec<usize> = (0..steps.len()).collect();
-        let index = |id: usize| steps.binary_search_by_key(&id, |step| step.id).ok();
-        for (at, step) in steps.iter().enumerate() {
-            for source in &step.sources {
-                if let Some(before) = index(*source) {
-                    last[before] = at;
-                }
+impl<'u> Group<'u> {
+    fn of(lower: &Lower<'_>, members: &'u [usize]) -> Group<'u> {
+        let (graph, parts) = (lower.graph, &lower.units.parts);
+        let folded = members.iter().find(|id| fold_of(graph, &graph.nodes[**id]).is_some());
+        let elements = members.iter().find(|id| parts.rows[**id].is_none());
+        let (space, by_row) = match (folded.and_then(|id| parts.rows[*id].clone()), elements) {
+            (Some(space), _) => (space, true),
+            (None, Some(id)) => (lower.shape(*id), true),
+            // The axis of extent 1, if there is one, is the last.
+            (None, None) => {
+                let shapes = members.iter().map(|id| lower.shape(*id));
+                (shapes.min_by_key(Shape::rank).unwrap_or_else(Shape::scalar), false)
             }
+        };
+        let rows = members.iter().copied().filter(|id| by_row && parts.rows[*id].is_some()).collect();
+        let mut group = Group {
+            members,
+            space,
+            rows,
+            operands: Vec::new(),
+            by_row: Vec::new(),
+            spreads: Vec::new(),
+            arguments: Vec::new(),
+        };
+        for id in members {
+            let arguments = graph.nodes[*id].inputs.iter().map(|input| group.argument(lower, *id, *input)).collect();
+            group.arguments.push(arguments);
         }
-        for id in stored {
-            if let Some(step) = index(*id) {
-                last[step] = usize::MAX;
-            }
-        }
-        let mut assigned = vec![0u16; steps.len()];
-        let mut free: Vec<u16> = Vec::new();
-        let mut count = 0u16;
-        for at in 0..steps.len() {
-            assigned[at] = free.pop().unwrap_or_else(|| {
-                count += 1;
-                count - 1
-            });
-            // A register is free for the operation after its last use: kernels do not run in place.
-            for before in 0..=at {
-                if last[before] == at && before != at {
-                    free.push(assigned[before]);
-                    last[before] = usize::MAX - 1;
-                }
-            }
-        }
-        Registers(steps.iter().map(|step| step.id).zip(assigned).collect())
+        group
     }
 
-    fn of(&self, id: usize) -> u16 {
-        let step = self.0.binary_search_by_key(&id, |(id, _)| *id).expect("the node is computed in the group");
-        self.0[step].1
+    /// Whether a member has one value a row.
+    pub(super) fn is_row(&self, id: usize) -> bool {
+        self.rows.contains(&id)
+    }
+
+    /// What an input is to a member.
+    fn argument(&mut self, lower: &Lower<'_>, id: usize, input: usize) -> Value {
+        let graph = lower.graph;
+        let from_rows = self.is_row(id) && map_of(&graph.nodes[id]).is_some();
+        let own = lower.units.parts.source(graph, input, id).filter(|source| self.members.contains(source));
+        let (value, is_row) = match own {
+            Some(source) => (Value::Member(source), self.is_row(source)),
+            None => {
+                let shape = if map_of(&graph.nodes[id]).is_some() { lower.shape(id) } else { self.space.clone() };
+                let strides = lower.shape(input).broadcast_strides(&lower.place(input).strides, &shape);
+                let strides = self.strides(&shape, &strides, from_rows);
+                let is_row = !self.rows.is_empty() && matches!(strides[..], [.., 0]) && strides.iter().any(|s| *s > 0);
+                // One number is an operand of elements and another one of rows.
+                let is_row = is_row || from_rows;
+                let same = |(node, known): &(usize, Vec<usize>)| *node == input && *known == strides;
+                let alike = |at: &usize| same(&self.operands[*at]) && self.by_row[*at] == is_row;
+                let known = (0..self.operands.len()).find(alike);
+                let at = known.unwrap_or_else(|| {
+                    self.operands.push((input, strides));
+                    self.by_row.push(is_row);
+                    self.operands.len() - 1
+                });
+                (Value::Operand(at), is_row)
+            }
+        };
+        if from_rows || !is_row {
+            return value;
+        }
+        let known = self.spreads.iter().position(|spread| *spread == value);
+        Value::Spread(known.unwrap_or_else(|| {
+            self.spreads.push(value);
+            self.spreads.len() - 1
+        }))
+    }
+
+    /// The strides in the space of what has these strides in the shape of a member.
+    fn strides(&self, shape: &Shape, strides: &[usize], is_row: bool) -> Vec<usize> {
+        let mut strides = strides.to_vec();
+        match (is_row, shape.rank() == self.space.rank()) {
+            (true, true) => strides[shape.rank() - 1] = 0,
+            (true, false) => strides.push(0),
+            (false, true) => {}
+            (false, false) => strides.truncate(self.space.rank()),
+        }
+        strides
+    }
+
+    /// The strides of a value of each row, if there are any.
+    fn row_strides(&self) -> Option<Vec<usize>> {
+        let last = self.space.rank().checked_sub(1).filter(|_| !self.rows.is_empty())?;
+        let mut strides = self.space.without_axis(last).contiguous_strides().to_vec();
+        strides.push(0);
+        Some(strides)
     }
 }
 
 /// What a tile program is made from.
 struct TilePlan<'p> {
     steps: &'p [Step],
-    inputs: &'p [usize],
     registers: &'p Registers,
     loads: Vec<Load>,
     stores: Vec<Store>,
@@ -321,19 +231,22 @@ struct TilePlan<'p> {
 
 impl TilePlan<'_> {
     fn build<E: TileLane>(self, kernel: impl Fn(&crate::ops::Kernels) -> Kernel<E>) -> TileProgram<E> {
-        let source = |id: usize| match self.inputs.iter().position(|input| *input == id) {
-            Some(input) => Source::Input(input as u16),
-            None => Source::Register(self.registers.of(id)),
+        let source = |value: Value| match value {
+            Value::Operand(input) => Source::Input(input as u16),
+            computed => Source::Register(self.registers.of(computed)),
         };
+        let op = |code, step: &Step, src| TileOp { code, dst: self.registers.of(step.value), src };
         let ops = self
             .steps
             .iter()
             .map(|step| {
                 let mut src = [Source::None; MAX_SOURCES];
-                for (slot, id) in src.iter_mut().zip(&step.sources) {
-                    *slot = source(*id);
+                for (slot, value) in src.iter_mut().zip(&step.sources) {
+                    *slot = source(*value);
                 }
                 let kernel = match step.code {
+                    Code::Fold(kind) => return op(TileCode::Fold(kind), step, src),
+                    Code::Spread => return op(TileCode::Spread, step, src),
                     Code::Row(row) => row.arith.map_or_else(|| kernel(&row.kernels), arith_kernel),
                     Code::Pair { first, second, place } => pair_kernel(first, second, place),
                     Code::Products { last } => products_kernel(last),
@@ -342,7 +255,8 @@ impl TilePlan<'_> {
                     Code::SlopeOfProduct(of) => slope_of_product_kernel(of),
                     Code::Float(kernels) => kernel(kernels),
                 };
-                TileOp { kernel, dst: self.registers.of(step.id), src }
+                let code = if step.by_row { TileCode::MapRows(kernel) } else { TileCode::Map(kernel) };
+                op(code, step, src)
             })
             .collect();
         TileProgram::new(ops, self.loads, self.stores, self.dims)

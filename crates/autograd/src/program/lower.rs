@@ -228,7 +228,7 @@ impl<'g> Lower<'g> {
             // A loop places its outputs itself.
             GraphOp::LoopOutput(_) => {}
             GraphOp::Op(op) => match op.rule() {
-                Some(_) if map_of(node).is_some() => self.group(unit),
+                Some(_) if unit.len() > 1 || map_of(node).is_some() => self.group(unit),
                 Some(rule) => rule.lower(self, id),
                 None => unreachable!("leaves, loops and errors are not operations of a graph"),
             },

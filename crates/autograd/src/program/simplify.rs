@@ -2,6 +2,7 @@
 
 use super::absorb::absorb;
 use super::graph::{Graph, GraphNode, GraphOp, Loop, LoopOutput};
+use super::rematerialise::rematerialise;
 use crate::node::Op;
 use crate::ops::{Matmul, Reshape, Slice};
 use crate::shape::Shape;
@@ -13,7 +14,7 @@ const DEEPEST: u32 = 8;
 
 /// Applies all rewrites.
 pub(super) fn simplify(graph: Graph) -> Graph {
-    push_slices(absorb(move_products(graph)))
+    push_slices(absorb(rematerialise(move_products(graph))))
 }
 
 /// [`push_slices`] in the bodies of loops.

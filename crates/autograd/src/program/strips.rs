@@ -91,8 +91,14 @@ fn chains(code: &[Instr]) -> Vec<Chain> {
     let mut found: Vec<Chain> = Vec::new();
     for (seed, instr) in code.iter().enumerate() {
         let free = found.last().map_or(0, |chain| chain.at.end);
-        let Instr::Reduce(op) = instr else { continue };
-        let rows = op.shape.outer.0;
+        let (rows, alone) = match instr {
+            Instr::Reduce(op) => (op.shape.outer.0, false),
+            Instr::Tile(tile) => match reduced_rows(&tile.program) {
+                Some(rows) => (rows, true),
+                None => continue,
+            },
+            _ => continue,
+        };
         if seed < free || rows < 2 || fitting(&code[seed..=seed], rows).is_none() {
             continue;
         }
@@ -104,7 +110,8 @@ fn chains(code: &[Instr]) -> Vec<Chain> {
             at.end += 1;
         }
         let row = fitting(&code[at.clone()], rows).unwrap_or(0);
-        if at.len() > 1
+        // A pass that reduces rows is a chain by itself.
+        if (alone || at.len() > 1)
             && row * rows > CACHE
             && let Some(strip) = strip(rows, row)
         {
@@ -112,6 +119,16 @@ fn chains(code: &[Instr]) -> Vec<Chain> {
         }
     }
     found
+}
+
+/// The rows of a program that reduces them.
+fn reduced_rows(program: &AnyTile) -> Option<usize> {
+    let (has_rows, dims) = match program {
+        AnyTile::F32(program) => (program.has_rows(), program.dims()),
+        AnyTile::F64(program) => (program.has_rows(), program.dims()),
+        AnyTile::I64(program) => (program.has_rows(), program.dims()),
+    };
+    dims.first().copied().filter(|_| has_rows && dims.len() > 1)
 }
 
 /// The rows of a strip, of which there is a whole number; reductions like multiples of four.
@@ -175,6 +192,10 @@ fn of_tile<E: TileLane>(
     tile: &TileInstr,
     touch: impl Fn(bool, (DType, Buf, usize), &[usize], &[usize]) -> Option<Touch>,
 ) -> Option<Vec<Touch>> {
+    // The only axis is that of one row.
+    if program.has_rows() && program.dims().len() < 2 {
+        return None;
+    }
     let reads = program.loads().zip(&tile.inputs).map(|(load, TileInput { dtype, buf, offset, .. })| {
         touch(false, (*dtype, *buf, *offset), program.dims(), &load.strides)
     });

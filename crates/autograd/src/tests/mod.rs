@@ -14,6 +14,7 @@ mod fuzz;
 mod joined;
 mod own;
 mod packs;
+mod passes;
 mod recipe;
 mod segments;
 mod selections;

@@ -95,6 +95,8 @@ pub(crate) struct Bound<E> {
 struct Call<E> {
     raw: Raw<E>,
     steps: Steps,
+    /// Whether it goes over one value a row.
+    by_row: bool,
     /// The end of what it asks for.
     asked: usize,
 }
@@ -235,7 +237,7 @@ impl<E: Num + Pod> Bound<E> {
         let waits = |i: usize, store: &Store| {
             let writer = program.sinks.iter().position(|sink| *sink == Some(i)).unwrap_or(0);
             let [own, later @ ..] = &program.ops[writer..] else { return false };
-            in_place(store, own) && own.kernel.ways(0).in_place.is_none() || later.iter().any(|op| in_place(store, op))
+            in_place(store, own) && own.code.ways(0).in_place.is_none() || later.iter().any(|op| in_place(store, op))
         };
         let mut waiting = SmallVec::<[bool; 32]>::new();
         for (i, (sink, store)) in program.stores.iter().enumerate() {
@@ -289,9 +291,9 @@ impl<E: Num + Pod> Bound<E> {
                 None => (rows[0], steps[0]) = (register(op.dst as usize), step),
             }
             let in_place = sink.is_some_and(|store| in_place(&program.stores[store].1, op));
-            let ways = op.kernel.ways(same);
+            let ways = op.code.ways(same);
             let raw = ways.in_place.filter(|_| in_place).unwrap_or(ways.raw);
-            self.calls.push(Call { raw, steps, asked: 0 });
+            self.calls.push(Call { raw, steps, by_row: op.code.by_row() == (true, true), asked: 0 });
             self.rows.push(rows);
         }
         // A single call reads one element after the other, which the processor foresees.

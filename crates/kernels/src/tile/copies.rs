@@ -1,6 +1,7 @@
 //! Operands that kernels cannot use where they lie: copies between strided memory and registers.
 
 use super::bound::truth;
+use super::rows::Spread;
 use super::{Load, Store};
 use crate::isa::{Task, dispatch};
 use crate::lane::Num;
@@ -63,6 +64,17 @@ impl<E: Num + Pod> Row<E> {
             1 => to.copy_from_slice(data),
             stride => to.iter_mut().zip(data.iter().step_by(stride)).for_each(|(t, v)| *t = *v),
         }
+    }
+
+    /// Fills a row of `n` elements of the register, `step` apart, with each value.
+    ///
+    /// # Safety
+    /// `from` is the address of the operand, whose elements up to the last value may be read; the register is valid for the rows and
+    /// referred to by nothing else.
+    #[inline]
+    pub(super) unsafe fn spread(&self, from: *mut u8, step: usize, n: usize) {
+        let values = from.cast::<E>().cast_const().wrapping_add(self.offset);
+        dispatch(Spread { values, stride: self.stride, to: self.register, step, size: (self.len, n) });
     }
 
     /// # Safety
@@ -175,6 +187,20 @@ pub(super) fn block<E: Num + Pod>(
         let register = register.wrapping_add(row * step);
         visit(&Row { register, offset: offset + row * above, stride, len: cols, bools: layout.bools() });
     }
+}
+
+/// The first elements of `rows` rows at `index`, side by side in the register.
+#[inline]
+pub(super) fn column<E: Num + Pod>(
+    layout: &impl Layout,
+    base: usize,
+    index: &[usize],
+    rows: usize,
+    register: *mut E,
+) -> Row<E> {
+    let strides = layout.strides();
+    let stride = strides.len().checked_sub(2).map_or(0, |axis| strides[axis]);
+    Row { register, offset: base + dot(strides, index), stride, len: rows, bools: layout.bools() }
 }
 
 /// The rows that `len` elements from `index` on, in row-major order, consist of; in the register they are adjacent.

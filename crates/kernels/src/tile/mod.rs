@@ -3,9 +3,14 @@
 //! A program is a list of kernel calls over registers of [`TILE`] elements. A tile is some rows of the index space, or
 //! part of a long one: operands whose columns are adjacent are read where they are, and results are written where they
 //! belong; only other operands pass through a gathered copy. Intermediate values never leave the first-level cache.
+//!
+//! A program with reductions along the last axis has whole rows in its tiles. What has one value a row, such as a row's sum and what is
+//! computed from it, lies in a register of its own, value beside value, until it is spread over the elements of its row.
 
-use crate::map::{Kernel, MAX_SOURCES};
+use crate::lane::Num;
+use crate::map::{Kernel, MAX_SOURCES, Ways};
 use crate::memory::Pod;
+use crate::reduce::Reduction;
 use crate::strided::MAX_AXES;
 use crate::threads::{for_each, threads};
 use bound::Bound;
@@ -16,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 mod bound;
 mod copies;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -35,11 +41,45 @@ pub enum Source {
     Input(u16),
 }
 
-/// One kernel call.
+/// What a call computes, over the elements of a tile or over one value a row.
+#[derive(Clone, Copy)]
+pub enum TileCode<E> {
+    /// A kernel on elements.
+    Map(Kernel<E>),
+    /// A kernel on values of rows.
+    MapRows(Kernel<E>),
+    /// Elements to values of rows.
+    Fold(Reduction),
+    /// Values of rows to elements.
+    Spread,
+}
+
+impl<E: Num + Pod> TileCode<E> {
+    /// Whether the sources, and whether the result, are values of rows.
+    fn by_row(&self) -> (bool, bool) {
+        match self {
+            TileCode::Map(_) => (false, false),
+            TileCode::MapRows(_) => (true, true),
+            TileCode::Fold(_) => (false, true),
+            TileCode::Spread => (true, false),
+        }
+    }
+
+    /// The forms of the call; `same` are the sources of one value, as bits.
+    fn ways(&self, same: u8) -> Ways<E> {
+        match self {
+            TileCode::Map(kernel) | TileCode::MapRows(kernel) => kernel.ways(same),
+            TileCode::Fold(kind) => Ways { raw: rows::fold(*kind), in_place: None },
+            TileCode::Spread => Ways { raw: rows::spread, in_place: None },
+        }
+    }
+}
+
+/// One call.
 #[derive(Clone, Copy)]
 pub struct TileOp<E> {
-    /// The kernel.
-    pub kernel: Kernel<E>,
+    /// What it computes.
+    pub code: TileCode<E>,
     /// The register written; not one of the sources.
     pub dst: u16,
     /// The operands.
@@ -77,6 +117,8 @@ pub struct TileProgram<E> {
     stores: Vec<(Sink, Store)>,
     /// For each operation, the store that its kernel writes where it belongs.
     sinks: Vec<Option<usize>>,
+    /// Whether each input, and each result, has one value a row.
+    by_row: (Vec<bool>, Vec<bool>),
     registers: usize,
     dims: Vec<usize>,
     tiling: Tiling,
@@ -120,18 +162,17 @@ const LONG_AHEAD: isize = 1536;
 const NEAR: usize = 24 << 10;
 
 impl Tiling {
-    fn of<E>(dims: &[usize], registers: usize, operands: usize) -> Tiling {
+    fn of<E>(dims: &[usize], registers: usize, operands: usize, whole_rows: bool) -> Tiling {
         let block = 64 / size_of::<E>();
         let tile = TILE * (NEAR / ((registers + operands).max(1) * TILE * size_of::<E>())).clamp(1, 8);
         let n: usize = dims.iter().product();
         let inner = dims.last().copied().unwrap_or(1);
+        let above = dims.len().checked_sub(2).map_or(1, |axis| dims[axis]);
         match inner >= block {
+            _ if whole_rows => Tiling::Rows { cols: inner, rows: (tile / inner).clamp(1, above.max(1)) },
             _ if dims.len() == 1 && n * operands * size_of::<E>() >= AFAR => Tiling::Long,
             _ if n <= SMALL * block && (inner < block || !n.is_multiple_of(block)) => Tiling::Small,
-            true => {
-                let above = dims.len().checked_sub(2).map_or(1, |axis| dims[axis]);
-                Tiling::Rows { cols: inner.min(tile), rows: (tile / inner).clamp(1, above.max(1)) }
-            }
+            true => Tiling::Rows { cols: inner.min(tile), rows: (tile / inner).clamp(1, above.max(1)) },
             false => Tiling::Across,
         }
     }
@@ -199,10 +240,14 @@ impl<E: TileLane> TileProgram<E> {
         assert!(dims.len() <= MAX_AXES, "at most {MAX_AXES} axes");
         let registers = ops.iter().map(|op| op.dst as usize + 1).max().unwrap_or(0);
         let operands = loads.iter().filter(|load| load.strides.iter().any(|s| *s != 0)).count() + stores.len();
-        let tiling = Tiling::of::<E>(&dims, registers, operands);
-        let adjacent = |strides: &[usize]| {
+        let by_row = rows::operands(&ops, loads.len(), &stores);
+        let whole_rows = ops.iter().any(|op| op.code.by_row() != (false, false));
+        let tiling = Tiling::of::<E>(&dims, registers, operands, whole_rows);
+        let adjacent = |strides: &[usize], by_row: bool| {
             assert_eq!(strides.len(), dims.len(), "one stride an axis");
             match tiling {
+                // Calls on values of rows run over whole blocks, for which a register has room.
+                Tiling::Rows { .. } if by_row => false,
                 Tiling::Small => false,
                 Tiling::Rows { .. } | Tiling::Long => strides.last() == Some(&1),
                 Tiling::Across => is_contiguous(&dims, strides),
@@ -210,8 +255,10 @@ impl<E: TileLane> TileProgram<E> {
         };
         let feeds: Vec<(Feed, Load)> = loads
             .into_iter()
-            .map(|load| {
-                let direct = !load.bools && adjacent(&load.strides);
+            .zip(&by_row.0)
+            .map(|(load, by_row)| {
+                assert!(!by_row || matches!(load.strides[..], [.., 0]), "one value a row");
+                let direct = !load.bools && adjacent(&load.strides, *by_row);
                 let feed = match () {
                     () if load.strides.iter().all(|s| *s == 0) => Feed::Constant,
                     () if direct => Feed::Direct,
@@ -225,7 +272,8 @@ impl<E: TileLane> TileProgram<E> {
             .map(|i| {
                 let once = stores.iter().filter(|s| s.register == stores[i].register).count() == 1;
                 assert!(once, "a register is stored once");
-                let direct = !stores[i].bools && adjacent(&stores[i].strides) && alone(i);
+                assert!(!by_row.1[i] || matches!(stores[i].strides[..], [.., 0]), "one value a row");
+                let direct = !stores[i].bools && adjacent(&stores[i].strides, by_row.1[i]) && alone(i);
                 if direct { Sink::Direct } else { Sink::Scatter }
             })
             .collect();
@@ -259,7 +307,18 @@ impl<E: TileLane> TileProgram<E> {
         let stores = sinks.into_iter().zip(stores).collect();
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let serial = NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed)).expect("fewer than 2^64 programs are made");
-        TileProgram { ops, feeds, stores, sinks: direct, registers, dims, tiling, needs: (reads, writes), serial }
+        TileProgram {
+            ops,
+            feeds,
+            stores,
+            sinks: direct,
+            by_row,
+            registers,
+            dims,
+            tiling,
+            needs: (reads, writes),
+            serial,
+        }
     }
 
     /// The extents of the index space.
@@ -282,6 +341,11 @@ impl<E: TileLane> TileProgram<E> {
         let mut dims = self.dims.clone();
         dims[0] = rows;
         TileProgram::new(self.ops.clone(), self.loads().cloned().collect(), self.stores().cloned().collect(), dims)
+    }
+
+    /// Whether it has values of rows, so that its last axis is to stay whole.
+    pub fn has_rows(&self) -> bool {
+        self.ops.iter().any(|op| op.code.by_row() != (false, false))
     }
 
     /// Kernel calls times elements.

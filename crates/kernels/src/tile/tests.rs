@@ -31,9 +31,9 @@ fn program(dims: &[usize], a: &[usize], b: &[usize], out: &[usize]) -> TileProgr
     use Source::{Input, None, Register};
     let (mul, fma) = (num_kernel::<Mul, f32, 2>(), num_kernel::<Fma, f32, 3>());
     let ops = vec![
-        TileOp { kernel: mul, dst: 0, src: [Input(0), Input(1), None, None] },
-        TileOp { kernel: fma, dst: 1, src: [Register(0), Input(2), Input(0), None] },
-        TileOp { kernel: fma, dst: 2, src: [Register(1), Register(0), Input(2), None] },
+        TileOp { code: TileCode::Map(mul), dst: 0, src: [Input(0), Input(1), None, None] },
+        TileOp { code: TileCode::Map(fma), dst: 1, src: [Register(0), Input(2), Input(0), None] },
+        TileOp { code: TileCode::Map(fma), dst: 2, src: [Register(1), Register(0), Input(2), None] },
     ];
     let stores = (0..3).map(|i| store(i, i as usize, out)).collect();
     TileProgram::new(ops, vec![load(a), load(b), load(a)], stores, dims.to_vec())
@@ -121,4 +121,96 @@ fn threads_share_a_long_run_in_whole_tiles() {
     let one = run(&long, n, &[]);
     crate::set_threads(3);
     assert!(run(&long, n, &[]) == one && run(&long, n, &[(0, 1), (2, 0)]) == one);
+}
+
+/// Over inputs `x`, and `v` of one value a row: `s = Σ x`, `r = s·v`, `y = x·r + x` and `m = max y`; all are stored.
+fn rows_program(dims: &[usize], whole: &[usize], column: &[usize], v: &[usize]) -> TileProgram<f32> {
+    use Source::{Input, None, Register};
+    let (mul, fma) = (num_kernel::<Mul, f32, 2>(), num_kernel::<Fma, f32, 3>());
+    let ops = vec![
+        TileOp { code: TileCode::Fold(Reduction::Sum), dst: 0, src: [Input(0), None, None, None] },
+        TileOp { code: TileCode::MapRows(mul), dst: 1, src: [Register(0), Input(1), None, None] },
+        TileOp { code: TileCode::Spread, dst: 2, src: [Register(1), None, None, None] },
+        TileOp { code: TileCode::Map(fma), dst: 3, src: [Input(0), Register(2), Input(0), None] },
+        TileOp { code: TileCode::Fold(Reduction::Max), dst: 4, src: [Register(3), None, None, None] },
+    ];
+    let stores = vec![store(0, 0, column), store(1, 1, column), store(3, 2, whole), store(4, 3, column)];
+    TileProgram::new(ops, vec![load(whole), load(v)], stores, dims.to_vec())
+}
+
+#[test]
+fn rows_are_reduced_and_their_values_spread() {
+    // Rows in one dimension and more, shorter than a block, ragged, longer than a tile; fewer and more rows than a block has lanes.
+    let spaces: [(&[usize], &[usize], &[usize]); 7] = [
+        (&[5], &[1], &[0]),
+        (&[700], &[1], &[0]),
+        (&[40, 3], &[3, 1], &[1, 0]),
+        (&[21, 16], &[16, 1], &[1, 0]),
+        (&[7, 333], &[333, 1], &[1, 0]),
+        (&[3, 2000], &[2000, 1], &[1, 0]),
+        (&[2, 9, 50], &[500, 50, 1], &[20, 2, 0]),
+    ];
+    for (dims, whole, column) in spaces {
+        let n = dims[dims.len() - 1];
+        let rows = dims.iter().product::<usize>() / n;
+        for v in [column.to_vec(), vec![0; dims.len()]] {
+            let program = rows_program(dims, whole, column, &v);
+            let (x, factors) = (data(span(dims, whole), 1), data(span(dims, &v), 2));
+            let mut found = [span(dims, column), span(dims, column), x.len(), span(dims, column)].map(|n| vec![9.0; n]);
+            let mut writes: Vec<Output<'_, f32>> = found.iter_mut().map(|out| Output::Lanes(out)).collect();
+            let mut scratch = Vec::new();
+            program.run(&mut scratch, &[InputData::Lanes(&x), InputData::Lanes(&factors)], &mut writes);
+
+            let mut wanted = found.each_ref().map(|out| vec![9.0f32; out.len()]);
+            for row in 0..rows {
+                let (i, j) = if dims.len() == 3 { (row / dims[1], row % dims[1]) } else { (0, row) };
+                let at = |strides: &[usize]| match strides {
+                    [outer, inner, _] => i * outer + j * inner,
+                    [outer, _] => j * outer,
+                    _ => 0,
+                };
+                let from = at(whole);
+                let own = &x[from..from + n];
+                let shape = crate::ReduceShape { outer: (1, n), reduced: (n, 1), inner: 1 };
+                let (mut sum, mut max) = ([0.0], [0.0]);
+                crate::reduce(Reduction::Sum, shape, &mut sum, own);
+                let factor = sum[0] * factors[at(&v)];
+                let y: Vec<f32> = own.iter().map(|x| x * factor + x).collect();
+                crate::reduce(Reduction::Max, shape, &mut max, &y);
+                wanted[0][at(column)] = sum[0];
+                wanted[1][at(column)] = factor;
+                wanted[2][from..from + n].copy_from_slice(&y);
+                wanted[3][at(column)] = max[0];
+            }
+            assert_eq!(found, wanted, "{dims:?}");
+
+            // In the memory of `x`, which is read by a later call than the first.
+            if program.replaces(0, 2) {
+                let mut again = found.each_ref().map(|out| vec![9.0f32; out.len()]);
+                again[2].copy_from_slice(&x);
+                let mut writes: Vec<Output<'_, f32>> = again.iter_mut().map(|out| Output::Lanes(out)).collect();
+                program.run(&mut scratch, &[InputData::Replaced(2), InputData::Lanes(&factors)], &mut writes);
+                assert_eq!(again, wanted, "{dims:?} in place");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "values of rows or of elements")]
+fn values_of_rows_are_not_taken_for_elements() {
+    let mul = num_kernel::<Mul, f32, 2>();
+    let ops = vec![
+        TileOp {
+            code: TileCode::Fold(Reduction::Sum),
+            dst: 0,
+            src: [Source::Input(0), Source::None, Source::None, Source::None],
+        },
+        TileOp {
+            code: TileCode::Map(mul),
+            dst: 1,
+            src: [Source::Input(0), Source::Register(0), Source::None, Source::None],
+        },
+    ];
+    TileProgram::new(ops, vec![load(&[8, 1])], vec![store(1, 0, &[8, 1])], vec![4, 8]);
 }

@@ -1,6 +1,6 @@
 //! Running a bound program: tile by tile over its index space.
 
-use super::super::copies::{block, run};
+use super::super::copies::{block, column, run};
 use super::super::{LONG_TILE, TILE, TileProgram, Tiling};
 use super::{Bound, Moving, truth};
 use crate::ahead::ask;
@@ -43,7 +43,7 @@ impl<E: Num + Pod> Bound<E> {
                     Tiling::Small => n.next_multiple_of(64 / size_of::<E>()),
                     Tiling::Across => TILE,
                     Tiling::Long => LONG_TILE / size_of::<E>(),
-                    Tiling::Rows { cols, .. } => cols,
+                    Tiling::Rows { cols, rows } => cols.max(rows).next_multiple_of(64 / size_of::<E>()),
                 };
                 // SAFETY: a register of at least `width` elements, which nothing else refers to now.
                 unsafe { std::slice::from_raw_parts_mut(*register, width) }.fill(value);
@@ -103,7 +103,12 @@ impl<E: Num + Pod> Bound<E> {
             // SAFETY: registers hold a tile and differ from each other; `new` proved that no kernel reads its own
             // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
             // a result that replaces an input wait if a later call reads it, or this one whose kernel does not run in place.
-            unsafe { (call.raw)(at, &call.steps, n, rows) };
+            unsafe {
+                match call.by_row {
+                    true => (call.raw)(at, &call.steps, rows.next_multiple_of(64 / size_of::<E>()), 1),
+                    false => (call.raw)(at, &call.steps, n, rows),
+                }
+            };
         }
     }
 
@@ -142,15 +147,22 @@ impl<E: Num + Pod> Bound<E> {
                     unsafe {
                         for (i, to) in &self.gathers {
                             let load = &program.feeds[*i].1;
-                            let from = reads[*i];
-                            block(load, 0, &index[..=last], (height, width), *to, self.step, |row| row.read(from));
+                            let (from, at, size) = (reads[*i], &index[..=last], (height, width));
+                            let values = column(load, 0, at, height, *to);
+                            match load.strides[..] {
+                                _ if program.by_row.0[*i] => values.read(from),
+                                [.., _, 0] if !load.bools => values.spread(from, self.step, width),
+                                _ => block(load, 0, at, size, *to, self.step, |row| row.read(from)),
+                            }
                         }
                         self.calls(width, height);
                         for (i, from) in &self.scatters {
                             let store = &program.stores[*i].1;
-                            let to = writes[store.buffer];
-                            let size = (height, width);
-                            block(store, store.offset, &index[..=last], size, *from, self.step, |row| row.write(to));
+                            let (to, at, size) = (writes[store.buffer], &index[..=last], (height, width));
+                            match program.by_row.1[*i] {
+                                true => column(store, store.offset, at, height, *from).write(to),
+                                false => block(store, store.offset, at, size, *from, self.step, |row| row.write(to)),
+                            }
                         }
                         for (moving, from) in &self.waiting {
                             let (place, step) = (self.places[*moving], self.moving[*moving].row);
