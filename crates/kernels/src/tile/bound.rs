@@ -87,6 +87,8 @@ pub(crate) struct Bound<E> {
     writes: Copies<E>,
     /// Elements from row to row of a register.
     step: usize,
+    /// Whether some calls go over one value a row.
+    by_row: bool,
     /// The program to which the rest belongs, if it is bound as it is, without replaced inputs.
     serial: Option<NonZeroU64>,
 }
@@ -168,6 +170,7 @@ impl<E> Default for Bound<E> {
             reads: Copies::default(),
             writes: Copies::default(),
             step: 0,
+            by_row: false,
             serial: None,
         }
     }
@@ -193,6 +196,7 @@ impl<E: Num + Pod> Bound<E> {
             Tiling::Rows { cols, rows } => (rows * cols.next_multiple_of(block), cols.next_multiple_of(block)),
         };
         self.step = step;
+        self.by_row = program.ops.iter().any(|op| op.code.by_row() != (false, false));
         let slots = program.registers + program.feeds.len();
         let base = self.memory.lanes::<E>(slots * width).as_mut_ptr();
         let register = |slot: usize| base.wrapping_add(slot * width);

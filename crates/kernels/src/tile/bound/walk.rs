@@ -65,11 +65,12 @@ impl<E: Num + Pod> Bound<E> {
                 Tiling::Small => {
                     copy_pieces::<true>(&self.reads.pieces, reads);
                     self.reads.rows.iter().for_each(|(input, row)| row.read(reads[*input]));
-                    self.calls(n.next_multiple_of(64 / size_of::<E>()), 1);
+                    self.calls::<false>(n.next_multiple_of(64 / size_of::<E>()), 1);
                     copy_pieces::<false>(&self.writes.pieces, writes);
                     self.writes.rows.iter().for_each(|(buffer, row)| row.write(writes[*buffer]));
                 }
-                Tiling::Rows { cols, rows } => self.rows(program, reads, writes, (cols, rows)),
+                Tiling::Rows { cols, rows } if self.by_row => self.rows::<true>(program, reads, writes, (cols, rows)),
+                Tiling::Rows { cols, rows } => self.rows::<false>(program, reads, writes, (cols, rows)),
                 Tiling::Long => self.long(program, part, reads, writes),
                 Tiling::Across => self.across(program, reads, writes, n),
             }
@@ -84,9 +85,10 @@ impl<E: Num + Pod> Bound<E> {
     }
 
     /// # Safety
-    /// As [`run`](Self::run); moving operands are at rows of `n` elements inside of their memory.
+    /// As [`run`](Self::run); moving operands are at rows of `n` elements inside of their memory. `BY_ROW` unless the program has no
+    /// [values of rows](TileProgram::has_rows).
     #[inline(always)]
-    unsafe fn calls(&mut self, n: usize, rows: usize) {
+    unsafe fn calls<const BY_ROW: bool>(&mut self, n: usize, rows: usize) {
         let rows_of = self.rows.as_flattened_mut();
         for used in &self.uses {
             rows_of[used.operand as usize] = self.places[used.moving as usize];
@@ -104,7 +106,7 @@ impl<E: Num + Pod> Bound<E> {
             // destination; stores written in place share no element with each other, and reads overlap no write: `bind` lets
             // a result that replaces an input wait if a later call reads it, or this one whose kernel does not run in place.
             unsafe {
-                match call.by_row {
+                match BY_ROW && call.by_row {
                     true => (call.raw)(at, &call.steps, rows.next_multiple_of(64 / size_of::<E>()), 1),
                     false => (call.raw)(at, &call.steps, n, rows),
                 }
@@ -114,7 +116,7 @@ impl<E: Num + Pod> Bound<E> {
 
     /// # Safety
     /// As [`run`](Self::run).
-    unsafe fn rows(
+    unsafe fn rows<const BY_ROW: bool>(
         &mut self,
         program: &TileProgram<E>,
         reads: &[*mut u8],
@@ -150,16 +152,16 @@ impl<E: Num + Pod> Bound<E> {
                             let (from, at, size) = (reads[*i], &index[..=last], (height, width));
                             let values = column(load, 0, at, height, *to);
                             match load.strides[..] {
-                                _ if program.by_row.0[*i] => values.read(from),
+                                _ if BY_ROW && program.by_row.0[*i] => values.read(from),
                                 [.., _, 0] if !load.bools => values.spread(from, self.step, width),
                                 _ => block(load, 0, at, size, *to, self.step, |row| row.read(from)),
                             }
                         }
-                        self.calls(width, height);
+                        self.calls::<BY_ROW>(width, height);
                         for (i, from) in &self.scatters {
                             let store = &program.stores[*i].1;
                             let (to, at, size) = (writes[store.buffer], &index[..=last], (height, width));
-                            match program.by_row.1[*i] {
+                            match BY_ROW && program.by_row.1[*i] {
                                 true => column(store, store.offset, at, height, *from).write(to),
                                 false => block(store, store.offset, at, size, *from, self.step, |row| row.write(to)),
                             }
@@ -209,7 +211,7 @@ impl<E: Num + Pod> Bound<E> {
                     let from = reads[*i];
                     run(&program.dims, &program.feeds[*i].1, 0, &index, width, *to, |row| row.read(from));
                 }
-                self.calls(width, 1);
+                self.calls::<false>(width, 1);
                 for (i, from) in &self.scatters {
                     let store = &program.stores[*i].1;
                     let to = writes[store.buffer];
@@ -242,7 +244,7 @@ impl<E: Num + Pod> Bound<E> {
                     let from = reads[*i];
                     run(dims, &program.feeds[*i].1, 0, &index, len, *to, |row| row.read(from));
                 }
-                self.calls(len, 1);
+                self.calls::<false>(len, 1);
                 for (i, from) in &self.scatters {
                     let store = &program.stores[*i].1;
                     let to = writes[store.buffer];
