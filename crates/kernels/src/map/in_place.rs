@@ -64,13 +64,23 @@ unsafe fn run<M: Eval<E, N>, E: Num, const N: usize, const U: u8>(at: &Rows<E>, 
         for (at, step) in at.iter_mut().zip(steps) {
             *at = at.wrapping_add(row * step);
         }
+        // A source of one value is read where it begins, so that it takes one line of the cache.
+        let from = |i: usize| {
+            let mut from = at;
+            for (operand, at) in from.iter_mut().enumerate() {
+                if operand == 0 || !is_uniform(U, operand - 1) {
+                    *at = at.wrapping_add(i);
+                }
+            }
+            from
+        };
         for i in (0..whole).step_by(chunk::<E>()) {
             // SAFETY: a chunk of this row.
-            unsafe { compute::<M, E, N, U>(at.map(|at| at.wrapping_add(i)), chunk::<E>()) };
+            unsafe { compute::<M, E, N, U>(from(i), chunk::<E>()) };
         }
         if whole < n {
             // SAFETY: the rest of this row.
-            unsafe { compute::<M, E, N, U>(at.map(|at| at.wrapping_add(whole)), n - whole) };
+            unsafe { compute::<M, E, N, U>(from(whole), n - whole) };
         }
     }
 }
