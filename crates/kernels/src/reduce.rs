@@ -174,7 +174,7 @@ impl<E: Num + Pod, F: Fold> Task for Job<'_, E, F> {
 }
 
 /// Runs that are reduced side by side: one alone would wait for its last addition again and again.
-const SIDE: usize = 4;
+pub(crate) const SIDE: usize = 4;
 
 /// Reduces rows of `n` adjacent elements, `stride` apart.
 #[inline(always)]

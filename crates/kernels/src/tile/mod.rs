@@ -10,7 +10,7 @@
 use crate::lane::Num;
 use crate::map::{Kernel, MAX_SOURCES, Ways};
 use crate::memory::Pod;
-use crate::reduce::Reduction;
+use crate::reduce::{Reduction, SIDE};
 use crate::strided::MAX_AXES;
 use crate::threads::{for_each, threads};
 use bound::Bound;
@@ -169,7 +169,8 @@ impl Tiling {
         let inner = dims.last().copied().unwrap_or(1);
         let above = dims.len().checked_sub(2).map_or(1, |axis| dims[axis]);
         match inner >= block {
-            _ if whole_rows => Tiling::Rows { cols: inner, rows: (tile / inner).clamp(1, above.max(1)) },
+            // Rows are reduced fastest side by side, even where so many do not fit the first-level cache.
+            _ if whole_rows => Tiling::Rows { cols: inner, rows: (tile / inner).max(SIDE).clamp(1, above.max(1)) },
             _ if dims.len() == 1 && n * operands * size_of::<E>() >= AFAR => Tiling::Long,
             _ if n <= SMALL * block && (inner < block || !n.is_multiple_of(block)) => Tiling::Small,
             true => Tiling::Rows { cols: inner.min(tile), rows: (tile / inner).clamp(1, above.max(1)) },
