@@ -1,7 +1,7 @@
 //! A tile program with memory for its registers: kernel calls whose operands are addresses.
 
 use super::copies::{Row, run};
-use super::{Feed, LONG_AHEAD, LONG_TILE, Sink, Source, Store, TILE, TileOp, TileProgram, Tiling};
+use super::{Feed, LONG_AHEAD, LONG_TILE, Sink, Source, Store, TILE, TileOp, TileProgram, Tiling, has_rows};
 use crate::ahead::{Hint, LINE};
 use crate::lane::Num;
 use crate::map::{OPERANDS, Piece, Raw, Rows, Steps};
@@ -196,7 +196,7 @@ impl<E: Num + Pod> Bound<E> {
             Tiling::Rows { cols, rows } => (rows * cols.next_multiple_of(block), cols.next_multiple_of(block)),
         };
         self.step = step;
-        self.by_row = program.ops.iter().any(|op| op.code.by_row() != (false, false));
+        self.by_row = has_rows(&program.ops);
         let slots = program.registers + program.feeds.len();
         let base = self.memory.lanes::<E>(slots * width).as_mut_ptr();
         let register = |slot: usize| base.wrapping_add(slot * width);

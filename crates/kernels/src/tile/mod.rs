@@ -242,7 +242,7 @@ impl<E: TileLane> TileProgram<E> {
         let registers = ops.iter().map(|op| op.dst as usize + 1).max().unwrap_or(0);
         let operands = loads.iter().filter(|load| load.strides.iter().any(|s| *s != 0)).count() + stores.len();
         let by_row = rows::operands(&ops, loads.len(), &stores);
-        let whole_rows = ops.iter().any(|op| op.code.by_row() != (false, false));
+        let whole_rows = has_rows(&ops);
         let tiling = Tiling::of::<E>(&dims, registers, operands, whole_rows);
         let adjacent = |strides: &[usize], by_row: bool| {
             assert_eq!(strides.len(), dims.len(), "one stride an axis");
@@ -346,7 +346,7 @@ impl<E: TileLane> TileProgram<E> {
 
     /// Whether it has values of rows, so that its last axis is to stay whole.
     pub fn has_rows(&self) -> bool {
-        self.ops.iter().any(|op| op.code.by_row() != (false, false))
+        has_rows(&self.ops)
     }
 
     /// Kernel calls times elements.
@@ -451,6 +451,11 @@ impl<E: TileLane> TileProgram<E> {
         let width = n.div_ceil(count).next_multiple_of(TILE);
         (0..count).map(|i| (i * width).min(n)..((i + 1) * width).min(n)).collect()
     }
+}
+
+/// Whether some calls read or give values of rows.
+fn has_rows<E: Num + Pod>(ops: &[TileOp<E>]) -> bool {
+    ops.iter().any(|op| op.code.by_row() != (false, false))
 }
 
 fn is_contiguous(dims: &[usize], strides: &[usize]) -> bool {
