@@ -231,12 +231,20 @@ impl Tensor {
         if self.is_contiguous() {
             return self.clone();
         }
-        let buffer = with_buffer!(&self.buffer, v => {
-            let mut out = Vec::with_capacity(self.numel());
-            for_each_offset(&self.shape, &self.strides, |at| out.push(v[self.offset + at]));
-            out.into()
-        });
+        let buffer = with_buffer!(&self.buffer, v => self.gathered(v, |x| x).into());
         Tensor::whole(buffer, self.shape.clone())
+    }
+
+    /// What becomes of the elements, which lie in `all`, in row-major order.
+    fn gathered<A: Copy, B: Copy + Default>(&self, all: &[A], convert: impl Fn(A) -> B) -> Storage<B> {
+        let mut gathered = Storage::zeros(self.numel());
+        let mut places = gathered.iter_mut();
+        for_each_offset(&self.shape, &self.strides, |at| {
+            if let Some(place) = places.next() {
+                *place = convert(all[self.offset + at]);
+            }
+        });
+        gathered
     }
 
     /// This tensor contiguous in a buffer that is all its own and begins where it is best computed with; copies only if it is not.
@@ -336,23 +344,16 @@ impl Tensor {
             return self.clone();
         }
         macro_rules! convert {
-            ($v:expr) => {{
-                let mut at = Vec::with_capacity(self.numel());
-                for_each_offset(&self.shape, &self.strides, |i| at.push($v[self.offset + i]));
+            ($v:expr) => {
                 match dtype {
-                    DType::Bool => make::<bool>(at.into_iter().map(|v| (v != Default::default()) as u8).collect()),
-                    DType::I64 => make::<i64>(at.into_iter().map(|v| v as i64).collect()),
-                    DType::F32 => make::<f32>(at.into_iter().map(|v| v as f32).collect()),
-                    DType::F64 => make::<f64>(at.into_iter().map(|v| v as f64).collect()),
+                    DType::Bool => self.gathered($v, |x| (x != Default::default()) as u8).into(),
+                    DType::I64 => self.gathered($v, |x| x as i64).into(),
+                    DType::F32 => self.gathered($v, |x| x as f32).into(),
+                    DType::F64 => self.gathered($v, |x| x as f64).into(),
                 }
-            }};
+            };
         }
-        let buffer = match &self.buffer {
-            Buffer::Bool(v) => convert!(v),
-            Buffer::I64(v) => convert!(v),
-            Buffer::F32(v) => convert!(v),
-            Buffer::F64(v) => convert!(v),
-        };
+        let buffer = with_buffer!(&self.buffer, v => convert!(v));
         Tensor::whole(buffer, self.shape.clone())
     }
 
