@@ -1,12 +1,10 @@
 //! Memory asked for ahead of its use.
 
-/// What for, and how soon, memory is asked for.
+/// What for memory is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hint {
-    /// To be read at once.
-    Near,
-    /// To be read later.
-    Far,
+    /// To be read.
+    Read,
     /// To be written.
     Written,
 }
@@ -16,13 +14,12 @@ pub(crate) enum Hint {
 pub(crate) fn ask(at: *const u8, hint: Hint) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
-        use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T1, _mm_prefetch};
         let at = at.cast();
         // SAFETY: a prefetch reads and writes nothing, whatever the address.
         unsafe {
             match hint {
-                Hint::Near => _mm_prefetch::<_MM_HINT_T0>(at),
-                Hint::Far => _mm_prefetch::<_MM_HINT_T1>(at),
+                Hint::Read => _mm_prefetch::<_MM_HINT_T1>(at),
                 Hint::Written => _mm_prefetch::<_MM_HINT_ET0>(at),
             }
         }

@@ -176,11 +176,10 @@ fn checked<T: Pod>(regions: &[Region], span: &Span) -> *mut T {
 /// Asks the system for large pages, where memory is long: fewer addresses have to be looked up. It helps what has not been touched
 /// yet, and has no effect on values.
 pub fn large_pages<T>(memory: &mut [T]) {
-    /// Bytes of a large page, and from which on it is asked for.
+    /// Bytes of a large page.
     const PAGE: usize = 2 << 20;
-    const LONG: usize = 2 * PAGE;
     #[cfg(all(target_os = "linux", not(miri)))]
-    if size_of_val(memory) >= LONG {
+    if size_of_val(memory) >= PAGE {
         use std::ffi::{c_int, c_void};
         unsafe extern "C" {
             fn madvise(address: *mut c_void, length: usize, advice: c_int) -> c_int;
@@ -189,12 +188,15 @@ pub fn large_pages<T>(memory: &mut [T]) {
         // Whole pages, which are this memory's alone.
         let before = memory.as_ptr().cast::<u8>().align_offset(PAGE);
         let bytes = size_of_val(memory).saturating_sub(before) / PAGE * PAGE;
+        if bytes == 0 {
+            return;
+        }
         // SAFETY: the advice changes how the system maps these bytes, not what they hold. That it may be refused is of no
         // consequence.
         unsafe { madvise(memory.as_mut_ptr().wrapping_byte_add(before).cast(), bytes, MADV_HUGEPAGE) };
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]
-    let _ = (memory, LONG);
+    let _ = (memory, PAGE);
 }
 
 /// A growable buffer of bytes aligned to cache lines, zeroed when it grows.

@@ -151,7 +151,7 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const MAS
                 }
                 // `wrapping`: after the last step the pointers may lie beyond the operand, and are not used.
                 if MR >= PREFETCH_ROWS {
-                    ask(errand, Hint::Far);
+                    ask(errand, Hint::Read);
                     errand = errand.wrapping_add(t.errand.1);
                 }
                 a = a.wrapping_add(a_cs);

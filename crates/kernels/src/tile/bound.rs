@@ -1,7 +1,7 @@
 //! A tile program with memory for its registers: kernel calls whose operands are addresses.
 
 use super::copies::{Row, run};
-use super::{Feed, LONG_AHEAD, LONG_TILE, Sink, Source, Store, TILE, TileOp, TileProgram, Tiling, has_rows};
+use super::{Feed, LONG_TILE, Sink, Source, Store, TILE, TileOp, TileProgram, Tiling, has_rows};
 use crate::ahead::{Hint, LINE};
 use crate::lane::Num;
 use crate::map::{OPERANDS, Piece, Raw, Rows, Steps};
@@ -180,9 +180,7 @@ impl<E: Num + Pod> Bound<E> {
     /// Gives the registers of a program their places.
     fn bind(&mut self, program: &TileProgram<E>, replaced: &[(usize, usize)]) {
         if self.serial == Some(program.serial) && replaced.is_empty() {
-            if program.tiling != Tiling::Long {
-                self.ask(&[], (0, 0), Hint::Far);
-            }
+            self.ask(&[], (0, 0));
             return;
         }
         // Whole only at the end: a panic on the way leaves nothing that counts as bound.
@@ -300,36 +298,26 @@ impl<E: Num + Pod> Bound<E> {
             self.calls.push(Call { raw, steps, by_row: op.code.by_row() == (true, true), asked: 0 });
             self.rows.push(rows);
         }
-        // A single call reads one element after the other, which the processor foresees.
-        let mut aheads: SmallVec<[isize; 32]> = SmallVec::new();
-        if program.tiling == Tiling::Long && self.calls.len() > 1 {
-            // An output in the memory of an input is asked for with that.
-            let asked = |moving: &Moving<E>| match moving.source {
-                Ok(_) => true,
-                Err(store) => replaced.iter().all(|(_, buffer)| *buffer != program.stores[store].1.buffer),
-            };
-            aheads.extend(self.moving.iter().map(|moving| if asked(moving) { LONG_AHEAD } else { 0 }));
-        }
-        self.ask(&aheads, (width, 1), Hint::Near);
+        self.ask(&[], (0, 0));
         self.places.resize(self.moving.len(), std::ptr::null_mut());
         self.serial = replaced.is_empty().then_some(program.serial);
     }
 
     /// Says how many bytes further the next run finds each input and each output buffer; 0: nothing is to be fetched.
     pub(crate) fn look_ahead(&mut self, program: &TileProgram<E>, reads: &[isize], writes: &[isize]) {
-        // A long program asks for what it touches itself; the operands of a small one do not move.
+        // The processor foresees what a long program touches; the operands of a small one do not move.
         let Tiling::Rows { cols, rows } = program.tiling else { return };
         let ahead = |moving: &Moving<E>| match moving.source {
             Ok(input) => reads[input],
             Err(store) => writes[program.stores[store].1.buffer],
         };
         let aheads: SmallVec<[isize; 32]> = self.moving.iter().map(ahead).collect();
-        self.ask(&aheads, (cols, rows), Hint::Far);
+        self.ask(&aheads, (cols, rows));
     }
 
     /// Divides what a tile asks for among its calls, since a processor keeps few requests: of each moving operand the lines of a tile so many
-    /// bytes further; 0, or none: nothing. Operands that are read are asked for by `read`.
-    fn ask(&mut self, aheads: &[isize], (cols, rows): (usize, usize), read: Hint) {
+    /// bytes further; 0, or none: nothing.
+    fn ask(&mut self, aheads: &[isize], (cols, rows): (usize, usize)) {
         let bytes = |elements: usize| elements * size_of::<E>();
         let asked: SmallVec<[(usize, isize); 32]> =
             aheads.iter().copied().enumerate().filter(|(_, ahead)| *ahead != 0).collect();
@@ -340,7 +328,7 @@ impl<E: Num + Pod> Bound<E> {
                     let moving = &self.moving[*number];
                     // One row that is every row is asked for once.
                     if row == 0 || moving.row > 0 {
-                        let hint = if moving.source.is_ok() { read } else { Hint::Written };
+                        let hint = if moving.source.is_ok() { Hint::Read } else { Hint::Written };
                         let offset = ahead + (bytes(row * moving.row) + line * LINE) as isize;
                         self.asks.push(Ask { moving: *number as u32, hint, offset });
                     }
