@@ -70,6 +70,9 @@ fn escaped(node: &Node) -> Fault {
     )
 }
 
+/// The nodes of a tape have a number each.
+const MOST_NODES: usize = u32::MAX as usize;
+
 impl Inner {
     /// Appends an operation, after checking tape, scope and earlier errors; gives its node.
     pub(crate) fn try_op(
@@ -109,9 +112,7 @@ impl Inner {
             Ok(None) => return Ok(inputs[0]),
             Err(fault) => return Err(Failure::New(fault)),
         };
-        if let Some(found) = shape.excess() {
-            return Err(Failure::New(Fault::shape(found, "")));
-        }
+        let shape = shape.bounded().map_err(|found| Failure::New(Fault::shape(found, "")))?;
         let mut hash = structure(&op, nodes.iter().map(|n| n.hash), &shape, dtype);
         if op.fails_at_run() {
             let mut hasher = StructureHasher::new();
@@ -153,12 +154,26 @@ impl Inner {
         }
     }
 
+    /// Appends a node. Nothing here can fail on the way to a place that is there already: the parts of the node go to it straight,
+    /// without being put together elsewhere for the case of a panic.
     #[inline]
     pub(crate) fn push(&mut self, node: Node) -> NodeId {
         let id = self.nodes.len();
-        assert!(id < u32::MAX as usize, "a tape holds at most 2^32 nodes");
+        if id == self.nodes.capacity() || id >= MOST_NODES {
+            return self.push_to_more(node);
+        }
         // Nodes follow one another through memory that is too large for the first-level cache.
         wengert_kernels::about_to_write(self.nodes.as_ptr().wrapping_add(id + 4));
+        self.nodes.push(node);
+        id as NodeId
+    }
+
+    /// The same where memory has to be made.
+    #[cold]
+    #[inline(never)]
+    fn push_to_more(&mut self, node: Node) -> NodeId {
+        let id = self.nodes.len();
+        assert!(id < MOST_NODES, "a tape holds at most 2^32 nodes");
         self.nodes.push(node);
         id as NodeId
     }

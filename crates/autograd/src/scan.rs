@@ -283,13 +283,15 @@ impl Tape {
             shape = shape.with_front(info.length);
             body = info.parent;
         }
-        shape = shape.with_front(def.length);
-        if let Some(found) = shape.excess() {
-            let at = inner.nodes[scan.id as usize].at;
-            let recorder = self.recorder.get();
-            let error = recorder.error(recorder.name("scan"), Fault::shape(found, "scan over parts of it"), at);
-            return Var { tape: self, id: inner.push_error(error) };
-        }
+        let shape = match shape.with_front(def.length).bounded() {
+            Ok(shape) => shape,
+            Err(found) => {
+                let at = inner.nodes[scan.id as usize].at;
+                let recorder = self.recorder.get();
+                let error = recorder.error(recorder.name("scan"), Fault::shape(found, "scan over parts of it"), at);
+                return Var { tape: self, id: inner.push_error(error) };
+            }
+        };
         let mut hasher = StructureHasher::new();
         hasher.write_u32(0x746170);
         hasher.write_hash(inner.nodes[scan.id as usize].hash);

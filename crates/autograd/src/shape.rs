@@ -83,28 +83,29 @@ impl Shape {
         self.len()
     }
 
-    /// Why a recorded value cannot have this shape: more axes than the kernels walk, or more elements than memory
-    /// has addresses (whatever their type, and also if an axis is empty: strides are products of extents).
+    /// This shape, or why a recorded value cannot have it: more axes than the kernels walk, or more elements than memory
+    /// has addresses (whatever their type, and also if an axis is empty: strides are products of extents). By value, since a shape
+    /// whose address nobody takes stays in registers.
     #[inline]
-    pub(crate) fn excess(&self) -> Option<String> {
+    pub(crate) fn bounded(self) -> Result<Shape, String> {
         // Most shapes are small, which is seen without a product.
-        if let Extents::Few { dims, .. } = &self.0
-            && dims.iter().fold(0, |bits, extent| bits | extent) < SMALL
-        {
-            return None;
+        match &self.0 {
+            Extents::Few { dims, .. } if dims.iter().fold(0, |bits, extent| bits | extent) < SMALL => Ok(self),
+            _ => self.bounded_by_product(),
         }
-        let bytes = self.iter().try_fold(8usize, |n, extent| n.checked_mul(*extent.max(&1)));
-        let fits = self.rank() <= wengert_kernels::MAX_AXES && bytes.is_some_and(|bytes| bytes <= MOST_BYTES);
-        if fits { None } else { Some(self.too_much()) }
     }
 
     #[cold]
-    fn too_much(&self) -> String {
+    fn bounded_by_product(self) -> Result<Shape, String> {
         if self.rank() > wengert_kernels::MAX_AXES {
             let (rank, most) = (self.rank(), wengert_kernels::MAX_AXES);
-            return format!("a value of {rank} axes, at most {most} are possible");
+            return Err(format!("a value of {rank} axes, at most {most} are possible"));
         }
-        format!("the shape {self} holds more than memory can")
+        let bytes = self.iter().try_fold(8usize, |n, extent| n.checked_mul(*extent.max(&1)));
+        match bytes {
+            Some(bytes) if bytes <= MOST_BYTES => Ok(self),
+            _ => Err(format!("the shape {self} holds more than memory can")),
+        }
     }
 
     /// The strides of a contiguous, row-major layout.

@@ -379,10 +379,11 @@ impl Tape {
     #[track_caller]
     fn leaf(&self, name: &str, value: Tensor) -> Var<'_> {
         let value = value.contiguous();
-        let (shape, dtype) = (value.shape().clone(), value.dtype());
-        if let Some(found) = shape.excess() {
-            return self.fail(name, Fault::shape(found, ""));
-        }
+        let dtype = value.dtype();
+        let shape = match value.shape().clone().bounded() {
+            Ok(shape) => shape,
+            Err(found) => return self.fail(name, Fault::shape(found, "")),
+        };
         let mut inner = self.inner.borrow_mut();
         let at = self.recorder.get().at(Location::caller());
         let id = inner.push_leaf(LeafValue::Tensor(value), shape, dtype, at);

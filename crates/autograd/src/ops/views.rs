@@ -75,9 +75,7 @@ impl<'t> Var<'t> {
             if x.shape == shape {
                 return Ok(None);
             }
-            if let Some(found) = shape.excess() {
-                return Err(Fault::shape(found, ""));
-            }
+            let shape = shape.bounded().map_err(|found| Fault::shape(found, ""))?;
             if x.shape.numel() != shape.numel() {
                 return Err(Fault::shape(
                     format!(
