@@ -10,7 +10,7 @@ use crate::blocks::Blocks;
 use crate::isa::{Task, dispatch};
 use crate::lane::Num;
 use crate::memory::Pod;
-use crate::threads::{for_each, threads};
+use crate::threads::{at_hand, for_each, threads};
 
 /// What a reduction does with its addends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,13 +80,20 @@ pub fn reduce_block(inner: usize) -> usize {
 /// # Panics
 /// If the extents leave a slice, or a maximum or minimum has no elements.
 pub fn reduce_shared<E: Num + Pod>(kind: Reduction, shape: ReduceShape, blocks: Blocks, dst: &mut [E], src: &[E]) {
-    /// Addends that are worth another thread.
+    /// Addends that are worth waking another thread, and that are worth a share of one that is awake: three microseconds.
     const WORTHWHILE: usize = 1 << 17;
+    const WORTH_A_SHARE: usize = 1 << 15;
     /// Columns are split at multiples of this, so that every part runs along rows.
     const GRAIN: usize = 32;
     let grains = shape.inner.div_ceil(GRAIN);
-    let parts = threads().min(shape.reduced.0 * shape.inner / WORTHWHILE).min(grains);
-    if parts < 2 || shape.outer.0 != 1 || !shape.inner.is_multiple_of(GRAIN) {
+    let addends = shape.reduced.0 * shape.inner;
+    let splits = shape.outer.0 == 1 && grains > 1 && shape.inner.is_multiple_of(GRAIN);
+    let parts = match threads().min(addends / WORTHWHILE) {
+        _ if !splits => 1,
+        0 | 1 => at_hand(addends / WORTH_A_SHARE).min(grains),
+        parts => parts.min(grains),
+    };
+    if parts < 2 {
         return in_order(kind, shape, blocks, dst, src);
     }
     let (mut rest, mut from) = (&mut dst[..shape.inner], 0);
