@@ -117,14 +117,26 @@ impl Report {
 
     pub(crate) fn row(&mut self, row: &Row) {
         if self.json {
-            return println!("{}", row.json());
+            return say(&row.json());
         }
         let head = row.head();
         if head != self.head {
-            println!("{}{head}", if self.head.is_empty() { "" } else { "\n" });
+            say(&format!("{}{head}", if self.head.is_empty() { "" } else { "\n" }));
             self.head = head;
         }
-        println!("{}", row.cells());
+        say(&row.cells());
+    }
+}
+
+/// Prints a line; ends the program where nobody reads it, as behind `| head`.
+fn say(line: &str) {
+    use std::io::Write;
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        let unread = error.kind() == std::io::ErrorKind::BrokenPipe;
+        if !unread {
+            eprintln!("{error}");
+        }
+        std::process::exit(!unread as i32);
     }
 }
 
